@@ -1,0 +1,1 @@
+"""Original checkpoints to Hub folders. `python -m conversion --help` lists the sources."""

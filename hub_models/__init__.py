@@ -1,0 +1,42 @@
+"""Encore: landmark generative-music models as Hugging Face models.
+
+Names are imported when they are first used, so `import hub_models` is quick and needs no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+_EXPORTS = {
+    "MusicVAEConfig": "music_vae",
+    "MusicVAEModel": "music_vae",
+    "MusicVAEProcessor": "music_vae",
+    "bundled": "bundled",
+    "list_bundled": "bundled",
+}
+_SUBMODULES = ("audio", "midi")
+
+__all__ = [*_EXPORTS, *_SUBMODULES]
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from . import audio as audio
+    from . import midi as midi
+    from .bundled import bundled as bundled
+    from .bundled import list_bundled as list_bundled
+    from .music_vae import MusicVAEConfig as MusicVAEConfig
+    from .music_vae import MusicVAEModel as MusicVAEModel
+    from .music_vae import MusicVAEProcessor as MusicVAEProcessor
+
+
+def __getattr__(name: str):
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+    globals()[name] = value  # also over the submodule `bundled`, which importing it has bound to its name
+    return value
+
+
+def __dir__():
+    return sorted(__all__)

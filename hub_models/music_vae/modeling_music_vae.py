@@ -1,0 +1,350 @@
+# Copyright 2026 The Encore Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""MusicVAE: a recurrent variational autoencoder for short pieces of music (Roberts et al., 2018)."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput, can_return_tuple
+
+from .configuration_music_vae import MAX_SEQUENCE_LENGTH, MusicVAEConfig
+from .decoders import AutoregressiveDecoder
+from .encoders import BidirectionalEncoder
+from .output_heads import HEADS
+from .recurrent import LSTM, LatentProjection
+
+
+@dataclass
+class MusicVAEPosterior(ModelOutput):
+    """The diagonal normal distribution q(z | x) of a batch.
+
+    Args:
+        mean (`Tensor` of shape (B, latent_size)): its means.
+        std (`Tensor` of shape (B, latent_size)): its standard deviations.
+    """
+
+    mean: Tensor | None = None
+    std: Tensor | None = None
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """A draw of shape (B, latent_size), differentiable in `mean` and `std`."""
+        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device, dtype=self.mean.dtype)
+        return self.mean + self.std * noise
+
+    def kl_divergence(self) -> Tensor:
+        """KL(q || N(0, I)) of each sequence in nats, shape (B,)."""
+        variance = self.std.float().square()
+        return 0.5 * (variance + self.mean.float().square() - 1.0 - variance.log()).sum(dim=-1)
+
+
+@dataclass
+class MusicVAEOutput(ModelOutput):
+    """What [`MusicVAEModel.forward`] gives. Losses are in nats per sequence, summed over its steps.
+
+    Args:
+        loss (`Tensor` of shape ()): mean reconstruction loss plus beta times the mean KL cost; what is trained.
+        reconstruction_loss (`Tensor` of shape ()): its first term.
+        kl_divergence (`Tensor` of shape ()): mean KL divergence from the prior, before free bits.
+        kl_cost (`Tensor` of shape ()): mean KL divergence beyond the free bits.
+        accuracy (`Tensor` of shape ()): share of valid steps whose likeliest event is the label.
+        logits (`Tensor` of shape (B, T, output_size)): teacher-forced decoder outputs.
+        latents (`Tensor` of shape (B, latent_size)): the z that was decoded.
+        posterior ([`MusicVAEPosterior`]): where z was drawn from.
+        sequence_reconstruction_loss (`Tensor` of shape (B,)): the reconstruction loss of each sequence.
+    """
+
+    loss: Tensor | None = None
+    reconstruction_loss: Tensor | None = None
+    kl_divergence: Tensor | None = None
+    kl_cost: Tensor | None = None
+    accuracy: Tensor | None = None
+    logits: Tensor | None = None
+    latents: Tensor | None = None
+    posterior: MusicVAEPosterior | None = None
+    sequence_reconstruction_loss: Tensor | None = None
+
+
+class MusicVAEPreTrainedModel(PreTrainedModel):
+    """Weight initialisation, loading and saving of the family."""
+
+    config: MusicVAEConfig
+    config_class = MusicVAEConfig
+    base_model_prefix = "music_vae"
+    main_input_name = "input_values"
+    _no_split_modules = ["BidirectionalEncoder", "AutoregressiveDecoder"]
+
+    # The original's rules for every module; transformers' defaults would overwrite them.
+    # trf-ignore: TRF018
+    @torch.no_grad()
+    def _init_weights(self, module):
+        """The original's initialisation: Glorot-uniform kernels, zero biases, latent projections near zero."""
+        if isinstance(module, LSTM):
+            for suffix in {name.removeprefix("weight_ih_") for name, _ in module.named_parameters() if "weight_ih" in name}:
+                weight_ih = getattr(module, f"weight_ih_{suffix}")
+                weight_hh = getattr(module, f"weight_hh_{suffix}")
+                # One kernel of shape (input + hidden, 4 * hidden) in the original.
+                bound = math.sqrt(6.0 / (weight_ih.shape[1] + weight_hh.shape[1] + weight_ih.shape[0]))
+                init.uniform_(weight_ih, -bound, bound)
+                init.uniform_(weight_hh, -bound, bound)
+                bias = torch.zeros_like(getattr(module, f"bias_ih_{suffix}"))
+                bias[module.hidden_size : 2 * module.hidden_size] = 1.0  # forget gate
+                init.copy_(getattr(module, f"bias_ih_{suffix}"), bias)
+                init.zeros_(getattr(module, f"bias_hh_{suffix}"))
+        elif isinstance(module, LatentProjection):
+            init.normal_(module.weight, mean=0.0, std=0.001)
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
+            init.xavier_uniform_(module.weight)
+            init.zeros_(module.bias)
+
+
+class MusicVAEModel(MusicVAEPreTrainedModel):
+    r"""
+    MusicVAE for fixed-length sequences of events: encode music to a latent vector, decode, sample, interpolate.
+
+    Sequences are integers of shape (B, T): melody events (0 no event, 1 note off, 2 + n note on at the n-th pitch) or drum
+    combinations (bit c set where class c is hit). [`MusicVAEProcessor`] makes them from MIDI and turns them back.
+
+    Example:
+
+    ```python
+    >>> model = MusicVAEModel.from_pretrained(bundled("music-vae-mel-2bar"))
+    >>> sequences = model.sample(4, temperature=0.8, generator=torch.Generator().manual_seed(0))
+    ```
+    """
+
+    def __init__(self, config: MusicVAEConfig):
+        super().__init__(config)
+        head = HEADS[config.output_type](config.output_size)
+        self.encoder = BidirectionalEncoder(config.input_size, config.encoder_hidden_sizes, config.dropout)
+        self.latent_mean = LatentProjection(self.encoder.embedding_size, config.latent_size)
+        self.latent_std = LatentProjection(self.encoder.embedding_size, config.latent_size)
+        self.decoder = AutoregressiveDecoder(
+            config.latent_size, config.decoder_hidden_sizes, config.output_size, head, config.dropout
+        )
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_values: Tensor,
+        lengths: Tensor | None = None,
+        labels: Tensor | None = None,
+        global_step: int | None = None,
+        noise: Tensor | None = None,
+        sampling_mask: Tensor | None = None,
+        sampling_temperature: float | None = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> MusicVAEOutput:
+        r"""
+        Encodes, draws z, decodes with teacher forcing and computes the loss (paper equation 2).
+
+        Args:
+            input_values (`Tensor` of shape (B, T, input_size)): encoder inputs.
+            lengths (`Tensor` of shape (B,), *optional*): number of valid steps of each sequence, 1..T; None: all.
+            labels (`Tensor` of shape (B, T), *optional*): the events to reconstruct. Without labels only `latents` and
+                `posterior` are given.
+            global_step (`int`, *optional*): number of the training step, from 0. It sets beta and, while training, the
+                probability of scheduled sampling. None: beta = `max_beta` and teacher forcing.
+            noise (`Tensor` of shape (B, latent_size), *optional*): the standard normal draw behind z; None draws it.
+            sampling_mask (`Tensor` of shape (B, T), *optional*): scheduled sampling with this mask, true where the step
+                *after* reads the model's own output. None draws it from the schedule.
+            sampling_temperature (`float`, *optional*): of scheduled sampling; None feeds back the likeliest event.
+            generator (`torch.Generator`, *optional*): for z and scheduled sampling.
+        """
+        posterior = self.encode(input_values, lengths)
+        latents = posterior.sample(generator) if noise is None else posterior.mean + posterior.std * noise
+        output = MusicVAEOutput(latents=latents, posterior=posterior)
+        if labels is not None:
+            mask = self._valid_steps(labels, lengths)
+            if sampling_mask is None and self.training and global_step is not None:
+                sampling_mask = self._draw_sampling_mask(labels, global_step, generator)
+            previous = labels
+            if sampling_mask is not None:
+                previous = self.decoder.generate(
+                    latents, labels.shape[1], sampling_temperature, generator, forced=(labels, sampling_mask)
+                )
+            # Sampled inputs carry no gradient, so the differentiable pass is teacher forcing on what was fed.
+            output.logits = self.decoder(latents, self.decoder.shift(previous))
+            nll = self.decoder.head.negative_log_likelihood(output.logits, labels) * mask
+            correct = self.decoder.head.correct(output.logits, labels) * mask
+            divergence = posterior.kl_divergence()
+            beta = self.config.max_beta if global_step is None else self.config.beta(global_step)
+            output.sequence_reconstruction_loss = nll.sum(dim=-1)
+            output.reconstruction_loss = output.sequence_reconstruction_loss.mean()
+            output.kl_divergence = divergence.mean()
+            output.kl_cost = F.relu(divergence - self.config.free_nats).mean()
+            output.accuracy = correct.sum() / mask.sum()
+            output.loss = output.reconstruction_loss + beta * output.kl_cost
+        return output
+
+    def encode(self, input_values: Tensor, lengths: Tensor | None = None) -> MusicVAEPosterior:
+        """The posterior of a batch: input_values (B, T, input_size), lengths (B,) to mean and std (B, latent_size).
+
+        Raises:
+            ValueError: where the shapes do not fit the model, or a length is not within 1..T.
+        """
+        if input_values.ndim != 3 or input_values.shape[-1] != self.config.input_size or 0 in input_values.shape:
+            raise ValueError(
+                f"input_values must have the shape (batch, steps, {self.config.input_size}), all positive; "
+                f"got {tuple(input_values.shape)}."
+            )
+        if lengths is not None:
+            steps = input_values.shape[1]
+            if lengths.shape != input_values.shape[:1] or lengths.min() < 1 or lengths.max() > steps:
+                raise ValueError(f"lengths must be one number of steps within 1..{steps} per sequence, got {lengths}.")
+            if bool((lengths == steps).all()):
+                lengths = None
+        embedding = self.encoder(input_values.to(self.dtype), lengths)
+        return MusicVAEPosterior(mean=self.latent_mean(embedding), std=F.softplus(self.latent_std(embedding)))
+
+    def decode(
+        self,
+        latents: Tensor,
+        length: int | None = None,
+        temperature: float | None = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Decodes latents (B, latent_size) to sequences (B, length), free-running.
+
+        Args:
+            length (`int`, *optional*): steps; `config.max_sequence_length` by default.
+            temperature (`float`, *optional*): divides the logits before each draw; None takes the likeliest event.
+            generator (`torch.Generator`, *optional*): for the draws.
+
+        Raises:
+            ValueError: for latents of another size, a temperature that is not positive, a length out of range.
+        """
+        length = self.config.max_sequence_length if length is None else length
+        self._check_latents(latents)
+        if temperature is not None and not (math.isfinite(temperature) and temperature > 0):
+            raise ValueError(f"temperature must be a positive number, or None for the likeliest events; got {temperature}.")
+        if not 1 <= length <= MAX_SEQUENCE_LENGTH:
+            raise ValueError(f"length must be between 1 and {MAX_SEQUENCE_LENGTH} steps, got {length}.")
+        return self.decoder.generate(latents.to(self.device, self.dtype), length, temperature, generator)
+
+    def teacher_forced_logits(self, latents: Tensor, labels: Tensor) -> Tensor:
+        """Outputs (B, T, output_size) for latents (B, latent_size) when every step reads the label before it."""
+        self._check_latents(latents)
+        return self.decoder(latents, self.decoder.shift(labels))
+
+    def sample(
+        self,
+        num_samples: int,
+        temperature: float | None = 1.0,
+        generator: torch.Generator | None = None,
+        length: int | None = None,
+    ) -> Tensor:
+        """Draws `num_samples` latents from the prior and decodes them to sequences (num_samples, length)."""
+        if num_samples < 1:
+            raise ValueError(f"num_samples must be at least 1, got {num_samples}.")
+        shape = (num_samples, self.config.latent_size)
+        latents = torch.randn(shape, generator=generator, device=self.device, dtype=self.dtype)
+        return self.decode(latents, length, temperature, generator)
+
+    def reconstruct(
+        self,
+        input_values: Tensor,
+        lengths: Tensor | None = None,
+        temperature: float | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Encodes (B, T, input_size) to the posterior's mean and decodes it to sequences (B, T)."""
+        return self.decode(self.encode(input_values, lengths).mean, input_values.shape[1], temperature, generator)
+
+    def interpolate(
+        self,
+        start: Tensor,
+        end: Tensor,
+        num_steps: int,
+        temperature: float | None = None,
+        generator: torch.Generator | None = None,
+        length: int | None = None,
+    ) -> Tensor:
+        """Decodes `num_steps` points on the great arc from `start` to `end`, both (latent_size,) and both included, to
+        sequences (num_steps, length)."""
+        if num_steps < 2:
+            raise ValueError(f"num_steps must be at least 2 (both ends), got {num_steps}.")
+        fractions = torch.linspace(0.0, 1.0, num_steps, device=start.device, dtype=start.dtype)
+        return self.decode(slerp(start, end, fractions), length, temperature, generator)
+
+    def interpolate_corners(
+        self,
+        corners: Tensor,
+        num_steps: int,
+        temperature: float | None = None,
+        generator: torch.Generator | None = None,
+        length: int | None = None,
+    ) -> Tensor:
+        """Decodes a square grid between four latents to sequences (num_steps, num_steps, length).
+
+        Args:
+            corners (`Tensor` of shape (4, latent_size)): top left, top right, bottom left, bottom right.
+        """
+        if corners.shape != (4, self.config.latent_size):
+            raise ValueError(f"corners must have the shape (4, {self.config.latent_size}), got {tuple(corners.shape)}.")
+        if num_steps < 2:
+            raise ValueError(f"num_steps must be at least 2 (both ends), got {num_steps}.")
+        fractions = torch.linspace(0.0, 1.0, num_steps, device=corners.device, dtype=corners.dtype)
+        top = slerp(corners[0], corners[1], fractions)
+        bottom = slerp(corners[2], corners[3], fractions)
+        columns = [slerp(upper, lower, fractions) for upper, lower in zip(top, bottom, strict=True)]
+        grid = torch.stack(columns, dim=1)
+        sequences = self.decode(grid.flatten(0, 1), length, temperature, generator)
+        return sequences.unflatten(0, (num_steps, num_steps))
+
+    def apply_attribute(self, latents: Tensor, direction: Tensor, strength: float) -> Tensor:
+        """Latents (B, latent_size) moved by `strength` times an attribute vector (latent_size,) (paper section 5.3)."""
+        self._check_latents(latents)
+        return latents + strength * direction.to(latents.device, latents.dtype)
+
+    def _check_latents(self, latents: Tensor):
+        if latents.ndim != 2 or latents.shape[-1] != self.config.latent_size:
+            raise ValueError(f"latents must have the shape (batch, {self.config.latent_size}), got {tuple(latents.shape)}.")
+
+    def _valid_steps(self, labels: Tensor, lengths: Tensor | None) -> Tensor:
+        """Float mask (B, T): 1 for the steps within each sequence's length."""
+        if lengths is None:
+            return torch.ones(labels.shape[:2], device=labels.device)
+        steps = torch.arange(labels.shape[1], device=labels.device)
+        return (steps < lengths.to(labels.device).unsqueeze(1)).float()
+
+    def _draw_sampling_mask(self, labels: Tensor, global_step: int, generator: torch.Generator | None) -> Tensor | None:
+        probability = self.config.scheduled_sampling_probability(global_step)
+        if probability == 0.0:
+            return None
+        draws = torch.rand(labels.shape[:2], generator=generator, device=labels.device)
+        return draws < probability
+
+
+def slerp(start: Tensor, end: Tensor, fractions: Tensor) -> Tensor:
+    """Spherical interpolation: vectors (D,) at `fractions` (N,) of the angle between them, shape (N, D).
+
+    Follows the original: the angle is that of the normalised vectors, the vectors keep their lengths. Where they are
+    (nearly) parallel the arc is a line.
+    """
+    cosine = torch.dot(F.normalize(start, dim=0), F.normalize(end, dim=0)).clamp(-1.0, 1.0)
+    angle = torch.arccos(cosine)
+    fractions = fractions.unsqueeze(-1)
+    if torch.sin(angle) < 1e-6:
+        return (1.0 - fractions) * start + fractions * end
+    return (torch.sin((1.0 - fractions) * angle) * start + torch.sin(fractions * angle) * end) / torch.sin(angle)
+
+
+__all__ = ["MusicVAEModel", "MusicVAEOutput", "MusicVAEPosterior", "MusicVAEPreTrainedModel", "slerp"]

@@ -1,0 +1,81 @@
+"""Recurrent pieces that encoders and decoders share: torch's LSTM, run whole or one step at a time."""
+
+import torch
+from torch import Tensor, nn
+
+LSTMState = list[tuple[Tensor, Tensor]]
+"""One (hidden, cell) pair of shape (B, hidden_size) per layer."""
+
+
+class LSTM(nn.LSTM):
+    """`nn.LSTM` with the original's single bias per gate: torch's second bias stays zero and is not trained.
+
+    The original adds 1 to the forget gate at run time; here that 1 is part of `bias_ih` (see `_init_weights` of the model
+    and the converter).
+    """
+
+    def __init__(self, input_size: int, hidden_sizes: list[int], bidirectional: bool = False, dropout: float = 0.0):
+        num_layers = len(hidden_sizes)
+        # nn.LSTM drops between layers only; the dropout on the input of the first layer is ours.
+        between_layers = dropout if num_layers > 1 else 0.0
+        super().__init__(
+            input_size,
+            hidden_sizes[0],
+            num_layers,
+            batch_first=True,
+            bidirectional=bidirectional,
+            dropout=between_layers,
+        )
+        self.input_dropout = nn.Dropout(dropout)
+        for name, parameter in self.named_parameters():
+            if name.startswith("bias_hh"):
+                parameter.requires_grad_(False)
+
+    def forward(self, inputs, state=None):
+        return super().forward(inputs, state)
+
+
+class LSTMStepper:
+    """Runs an [`LSTM`] one step at a time, with the part of the first layer's input that never changes computed once.
+
+    Args:
+        lstm (`LSTM`): the recurrent layers, in evaluation mode (no dropout).
+        constant (`Tensor` of shape (B, constant_size)): the inputs that are the same at every step; they follow the
+            `varying_size` changing ones in the first layer's input.
+    """
+
+    def __init__(self, lstm: LSTM, constant: Tensor, varying_size: int):
+        self.lstm = lstm
+        weight = lstm.weight_ih_l0
+        # The contribution of z to every gate: one product instead of one per step.
+        self.constant_gates = torch.addmm(lstm.bias_ih_l0 + lstm.bias_hh_l0, constant, weight[:, varying_size:].t())
+        self.varying_weight = weight[:, :varying_size].contiguous()
+
+    def step(self, varying_gates: Tensor | None, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        """One step.
+
+        Args:
+            varying_gates (`Tensor` of shape (B, 4 * hidden_size), *optional*): the changing input already multiplied by
+                `varying_weight`; None where that input is zero.
+            state (`LSTMState`): of the step before.
+
+        Returns:
+            The output (B, hidden_size) of the last layer, and the new state.
+        """
+        lstm, new_state, output = self.lstm, [], None
+        for layer, (hidden, cell) in enumerate(state):
+            if layer == 0:
+                gates = self.constant_gates if varying_gates is None else self.constant_gates + varying_gates
+            else:
+                bias = getattr(lstm, f"bias_ih_l{layer}") + getattr(lstm, f"bias_hh_l{layer}")
+                gates = torch.addmm(bias, output, getattr(lstm, f"weight_ih_l{layer}").t())
+            gates = torch.addmm(gates, hidden, getattr(lstm, f"weight_hh_l{layer}").t())
+            input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=-1)
+            cell = torch.sigmoid(forget_gate) * cell + torch.sigmoid(input_gate) * torch.tanh(candidate)
+            output = torch.sigmoid(output_gate) * torch.tanh(cell)
+            new_state.append((output, cell))
+        return output, new_state
+
+
+class LatentProjection(nn.Linear):
+    """A dense layer to or from the latent space; the original starts it near zero, N(0, 0.001)."""
