@@ -15,7 +15,15 @@ _EXPORTS = {
 }
 _SUBMODULES = ("audio", "midi")
 
-__all__ = [*_EXPORTS, *_SUBMODULES]
+__all__ = [
+    "MusicVAEConfig",
+    "MusicVAEModel",
+    "MusicVAEProcessor",
+    "audio",
+    "bundled",
+    "list_bundled",
+    "midi",
+]
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Attribute vectors: directions in latent space that change one musical property (paper section 5.3).
 
-    vectors = compute_attribute_vectors(model, processor, sequences)      # from data, once
-    latents = model.apply_attribute(latents, vectors["note_density"], strength=1.0)
+vectors = compute_attribute_vectors(model, processor, sequences)      # from data, once
+latents = model.apply_attribute(latents, vectors["note_density"], strength=1.0)
 """
 
 from collections.abc import Callable

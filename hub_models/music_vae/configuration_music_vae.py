@@ -90,15 +90,12 @@ class MusicVAEConfig(PreTrainedConfig):
             layers = getattr(self, name)
             if not 1 <= len(layers) <= 16:
                 raise ValueError(f"{name} must list 1 to 16 layer sizes, got {len(layers)}.")
+            if len(set(layers)) > 1:
+                raise ValueError(f"{name} must give all layers one size, got {layers}.")
             sizes.update({f"{name}[{index}]": size for index, size in enumerate(layers)})
         for name, size in sizes.items():
             if not 1 <= size <= MAX_LAYER_SIZE:
                 raise ValueError(f"{name} must be between 1 and {MAX_LAYER_SIZE}, got {size}.")
-        if len(set(self.encoder_hidden_sizes)) > 1 or len(set(self.decoder_hidden_sizes)) > 1:
-            raise ValueError(
-                "All layers of the encoder must have one size, and all layers of the decoder; got "
-                f"{self.encoder_hidden_sizes} and {self.decoder_hidden_sizes}."
-            )
         if not 1 <= self.max_sequence_length <= MAX_SEQUENCE_LENGTH:
             raise ValueError(
                 f"max_sequence_length must be between 1 and {MAX_SEQUENCE_LENGTH} steps, got {self.max_sequence_length}."

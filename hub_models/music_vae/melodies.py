@@ -55,7 +55,7 @@ def clear_leading_note_offs(windows: np.ndarray) -> np.ndarray:
 def melody_notes(events: np.ndarray, min_pitch: int) -> list[tuple[int, int, int]]:
     """Events (T,) to notes (pitch, start step, end step): each lasts until the next event or the end."""
     steps = np.flatnonzero(events != NO_EVENT)
-    ends = np.append(steps[1:], len(events))
+    ends = np.append(steps, len(events))[1:]
     return [
         (int(events[start]) - FIRST_NOTE_ON + min_pitch, int(start), int(end))
         for start, end in zip(steps, ends, strict=True)

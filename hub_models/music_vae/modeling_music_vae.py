@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
@@ -95,7 +96,8 @@ class MusicVAEPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module):
         """The original's initialisation: Glorot-uniform kernels, zero biases, latent projections near zero."""
         if isinstance(module, LSTM):
-            for suffix in {name.removeprefix("weight_ih_") for name, _ in module.named_parameters() if "weight_ih" in name}:
+            names = sorted(name for name, _ in module.named_parameters() if name.startswith("weight_ih_"))
+            for suffix in (name.removeprefix("weight_ih_") for name in names):
                 weight_ih = getattr(module, f"weight_ih_{suffix}")
                 weight_hh = getattr(module, f"weight_hh_{suffix}")
                 # One kernel of shape (input + hidden, 4 * hidden) in the original.
@@ -112,6 +114,42 @@ class MusicVAEPreTrainedModel(PreTrainedModel):
         elif isinstance(module, nn.Linear):
             init.xavier_uniform_(module.weight)
             init.zeros_(module.bias)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs):
+        """As in transformers, but strict: weights that are damaged or do not fit the configuration are an error, never
+        quietly replaced by random ones.
+
+        Raises:
+            ValueError: one sentence that names the first tensor at fault.
+        """
+        report_wanted = kwargs.pop("output_loading_info", False)
+        misfits_allowed = kwargs.pop("ignore_mismatched_sizes", False)
+        try:
+            model, report = super().from_pretrained(
+                pretrained_model_name_or_path,
+                *model_args,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **kwargs,
+            )
+        except SafetensorError as error:
+            raise ValueError(f"The weights of {pretrained_model_name_or_path} are damaged: {error}.") from error
+        misfits = {
+            "missing": report["missing_keys"],
+            "unexpected": report["unexpected_keys"],
+            "of another shape": [key for key, *shapes in report["mismatched_keys"]],
+        }
+        problems = [f"{len(keys)} {kind} (such as {min(keys)})" for kind, keys in misfits.items() if keys]
+        if problems and not misfits_allowed:
+            raise ValueError(
+                f"The weights of {pretrained_model_name_or_path} do not fit the configuration: "
+                f"tensors {', '.join(problems)}."
+            )
+        for module in model.modules():
+            if isinstance(module, LSTM):
+                module.freeze_second_bias()  # loading makes every parameter trainable
+        return (model, report) if report_wanted else model
 
 
 class MusicVAEModel(MusicVAEPreTrainedModel):
@@ -242,7 +280,7 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
     def teacher_forced_logits(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Outputs (B, T, output_size) for latents (B, latent_size) when every step reads the label before it."""
         self._check_latents(latents)
-        return self.decoder(latents, self.decoder.shift(labels))
+        return self.decoder(latents.to(self.device, self.dtype), self.decoder.shift(labels))
 
     def sample(
         self,

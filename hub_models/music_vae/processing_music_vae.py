@@ -119,10 +119,12 @@ class MusicVAEProcessor(ProcessorMixin):
             raise ValueError(f"representation must be one of {REPRESENTATIONS}, got {representation!r}.")
         if mode not in MODES:
             raise ValueError(f"mode must be one of {MODES}, got {mode!r}.")
-        if not (1 <= num_bars <= 64 and 1 <= steps_per_quarter <= 96):
-            raise ValueError(f"num_bars must be 1..64 and steps_per_quarter 1..96, got {num_bars} and {steps_per_quarter}.")
-        if not 0 <= min_pitch <= max_pitch <= 127:
-            raise ValueError(f"min_pitch and max_pitch must be MIDI pitches in order, got {min_pitch} and {max_pitch}.")
+        if num_bars not in range(1, 65) or steps_per_quarter not in range(1, 97):
+            raise ValueError(
+                f"num_bars must be 1..64 and steps_per_quarter 1..96, got {num_bars!r} and {steps_per_quarter!r}."
+            )
+        if min_pitch not in range(128) or max_pitch not in range(min_pitch, 128):
+            raise ValueError(f"min_pitch and max_pitch must be MIDI pitches in order, got {min_pitch!r} and {max_pitch!r}.")
         drum_classes = [list(pitches) for pitches in (drum_classes or DRUM_CLASSES.values())]
         if len(drum_classes) > 16 or not all(p in range(128) for pitches in drum_classes for p in pitches):
             raise ValueError("drum_classes must be at most 16 lists of MIDI pitches 0..127.")

@@ -27,12 +27,18 @@ class LSTM(nn.LSTM):
             dropout=between_layers,
         )
         self.input_dropout = nn.Dropout(dropout)
+        self.freeze_second_bias()
+
+    def freeze_second_bias(self):
+        """Keeps torch's second bias, which is zero, out of training."""
         for name, parameter in self.named_parameters():
             if name.startswith("bias_hh"):
                 parameter.requires_grad_(False)
 
-    def forward(self, inputs, state=None):
-        return super().forward(inputs, state)
+    def weights(self, layer: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Input weight, recurrent weight and bias of a forward layer."""
+        bias = getattr(self, f"bias_ih_l{layer}") + getattr(self, f"bias_hh_l{layer}")
+        return getattr(self, f"weight_ih_l{layer}"), getattr(self, f"weight_hh_l{layer}"), bias
 
 
 class LSTMStepper:
@@ -45,10 +51,10 @@ class LSTMStepper:
     """
 
     def __init__(self, lstm: LSTM, constant: Tensor, varying_size: int):
-        self.lstm = lstm
-        weight = lstm.weight_ih_l0
+        self.layers = [lstm.weights(layer) for layer in range(lstm.num_layers)]
+        weight, _, bias = self.layers[0]
         # The contribution of z to every gate: one product instead of one per step.
-        self.constant_gates = torch.addmm(lstm.bias_ih_l0 + lstm.bias_hh_l0, constant, weight[:, varying_size:].t())
+        self.constant_gates = torch.addmm(bias, constant, weight[:, varying_size:].t())
         self.varying_weight = weight[:, :varying_size].contiguous()
 
     def step(self, varying_gates: Tensor | None, state: LSTMState) -> tuple[Tensor, LSTMState]:
@@ -62,14 +68,13 @@ class LSTMStepper:
         Returns:
             The output (B, hidden_size) of the last layer, and the new state.
         """
-        lstm, new_state, output = self.lstm, [], None
-        for layer, (hidden, cell) in enumerate(state):
-            if layer == 0:
+        new_state, output = [], None
+        for (weight_ih, weight_hh, bias), (hidden, cell) in zip(self.layers, state, strict=True):
+            if output is None:
                 gates = self.constant_gates if varying_gates is None else self.constant_gates + varying_gates
             else:
-                bias = getattr(lstm, f"bias_ih_l{layer}") + getattr(lstm, f"bias_hh_l{layer}")
-                gates = torch.addmm(bias, output, getattr(lstm, f"weight_ih_l{layer}").t())
-            gates = torch.addmm(gates, hidden, getattr(lstm, f"weight_hh_l{layer}").t())
+                gates = torch.addmm(bias, output, weight_ih.t())
+            gates = torch.addmm(gates, hidden, weight_hh.t())
             input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=-1)
             cell = torch.sigmoid(forget_gate) * cell + torch.sigmoid(input_gate) * torch.tanh(candidate)
             output = torch.sigmoid(output_gate) * torch.tanh(cell)

@@ -1,0 +1,76 @@
+"""The small checkpoints that Encore trained and ships: one folder per model, in Hub layout.
+
+Each folder holds `config.json`, `model.safetensors`, `processor_config.json` and what else belongs to the model
+(`attribute_vectors.safetensors`, `metrics.json`). `index.json` beside them is the one place that says, per model, its
+line of description, the data it learned from and the script that trained it. Code and card are not kept here:
+`python -m hub_models.hub publish` adds both.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+__all__ = ["BundledModel", "bundled", "list_bundled", "read_index"]
+
+BUNDLED_FOLDER = Path(__file__).resolve().parent
+
+
+class BundledModel(NamedTuple):
+    """A checkpoint that comes with the package.
+
+    Attributes:
+        name: Its name, as `bundled` takes it, e.g. `"music-vae-mel-2bar"`.
+        description: One line for a person who chooses a model.
+        path: Its folder; every `from_pretrained` reads it.
+    """
+
+    name: str
+    description: str
+    path: Path
+
+
+def read_index() -> dict[str, dict]:
+    """What `index.json` says of every bundled model: name -> description, data sources, training script."""
+    return json.loads((BUNDLED_FOLDER / "index.json").read_text(encoding="utf-8"))
+
+
+def list_bundled() -> list[BundledModel]:
+    """The bundled models in the order of `index.json`.
+
+    A model whose weights are not there yet (a checkout in which it has not been trained) is left out.
+    """
+    return [
+        BundledModel(name, entry["description"], BUNDLED_FOLDER / name)
+        for name, entry in read_index().items()
+        if (BUNDLED_FOLDER / name / "config.json").is_file()
+    ]
+
+
+def bundled(name: str) -> Path:
+    """The folder of a bundled model, for `from_pretrained`; transformers' Auto classes can read it from then on.
+
+    Raises:
+        ValueError: No bundled model has this name; the message names those that exist.
+    """
+    folders = {model.name: model.path for model in list_bundled()}
+    if name not in folders:
+        available = ", ".join(folders) or "none, this checkout holds no trained weights"
+        raise ValueError(f"There is no bundled model {name!r}; bundled models: {available}.")
+    if "transformers" in sys.modules:  # whoever uses AutoModel has imported it; registering costs nothing more then
+        import_module("hub_models.music_vae")
+    return folders[name]
+
+
+class _CallableModule(ModuleType):
+    """Lets `hub_models.bundled(name)` work where an import has put this module under that name."""
+
+    def __call__(self, name: str) -> Path:
+        return bundled(name)
+
+
+sys.modules[__name__].__class__ = _CallableModule

@@ -1,0 +1,250 @@
+"""Model cards: rendered from a template, facts and measured numbers; and checked without the network.
+
+A card of a bundled model has four sources and no number typed by hand: `templates/<template>.md`, the model's entry in
+`hub_models/bundled/index.json`, `data_sources.yaml`, and the model folder itself (config.json, the header of
+model.safetensors, and metrics.json as `evaluate.py` writes it).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from .errors import HubError
+
+FOLDER = Path(__file__).resolve().parent
+LIBRARY_NAME = "transformers"
+PIPELINE_TAG = "text-to-audio"  # the Hub's nearest task: it has none for symbolic music
+
+# Of the Hub's list of licence identifiers, those that weights or data of this kind come under.
+# fmt: off
+LICENSES = {
+    "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "isc", "mpl-2.0", "gpl-2.0", "gpl-3.0", "agpl-3.0",
+    "lgpl-2.1", "lgpl-3.0", "openrail", "openrail++", "cc0-1.0", "cc-by-2.0", "cc-by-3.0", "cc-by-4.0",
+    "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-3.0",
+    "cc-by-nc-sa-4.0", "cc-by-nd-4.0", "odc-by", "odbl", "pddl", "unlicense", "openmdw-1.0", "unknown", "other",
+}
+# fmt: on
+LIBRARIES = {"transformers", "diffusers"}
+PIPELINE_TAGS = {
+    "text-to-audio",
+    "text-to-speech",
+    "audio-to-audio",
+    "audio-classification",
+    "automatic-speech-recognition",
+    "feature-extraction",
+    "other",
+}
+IDENTIFIER = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of metrics.json as a card shows it.
+
+    Attributes:
+        group, key: Where it is in metrics.json.
+        name: Its name on the card.
+        kind: Metric identifier in the card's metadata.
+        form: Format of the value.
+    """
+
+    group: str
+    key: str
+    name: str
+    kind: str = "accuracy"
+    form: str = "{:.3f}"
+
+
+METRICS = (
+    Metric("reconstruction", "teacher_forced_accuracy", "reconstruction accuracy, teacher-forced"),
+    Metric("reconstruction", "sampled_accuracy", "reconstruction accuracy, sampled"),
+    Metric("reconstruction", "teacher_forced_event_accuracy", "the same where something happens, teacher-forced"),
+    Metric("reconstruction", "sampled_event_accuracy", "the same where something happens, sampled"),
+    Metric("reconstruction", "exact_sequences", "two bars reconstructed without any error, sampled"),
+    Metric("reconstruction", "kl_divergence_bits", "KL divergence from the prior, bits", "kl_divergence", "{:.1f}"),
+    Metric("samples", "in_range", "samples from the prior: all notes within range"),
+    Metric("samples", "non_empty", "samples from the prior: not empty"),
+    Metric("samples", "non_duplicate", "samples from the prior: distinct"),
+)
+# Facts about the measurement that a card states.
+CONDITIONS = ("split", "num_files", "num_examples", "num_samples", "latents", "temperature")
+
+
+def data_sources() -> dict[str, dict]:
+    """The entries of `data_sources.yaml`: key -> name, hub_id, url, content, licence, licence_id, citation[, note]."""
+    return yaml.safe_load((FOLDER / "data_sources.yaml").read_text(encoding="utf-8"))
+
+
+def render_card(name: str, *, folder: str | Path | None = None, repository: str | None = None) -> str:
+    """The complete model card of a bundled model, as Markdown with YAML front matter.
+
+    Args:
+        name: The model's name in `hub_models/bundled/index.json`.
+        folder: Its checkpoint folder, where it is not the bundled one.
+        repository: `OWNER/NAME` for the code examples; `your-name/<name>` by default.
+
+    Raises:
+        HubError: There is no such model, or it has not been trained and evaluated.
+    """
+    from hub_models.bundled import BUNDLED_FOLDER, read_index
+
+    index = read_index()
+    if name not in index:
+        raise HubError(f"There is no bundled model {name!r} to write a card for; there are {', '.join(index)}.")
+    facts = index[name]
+    folder = Path(folder or BUNDLED_FOLDER / name)
+    config = read_json(folder / "config.json", "train the model first", facts["recipe"])
+    metrics = _read_metrics(folder / "metrics.json", facts["recipe"])
+    catalogue = data_sources()
+    sources = [catalogue[key] for key in facts["data_sources"]]
+    paper = facts["paper_figures"]
+    parameters, attributes = _tensor_sizes(folder / "model.safetensors"), folder / "attribute_vectors.safetensors"
+    return _render(
+        facts["template"],
+        ModelCardData(
+            license="apache-2.0",
+            library_name=LIBRARY_NAME,
+            pipeline_tag=PIPELINE_TAG,
+            tags=[*facts["tags"], "encore"],
+            datasets=[source["hub_id"] for source in sources],
+            metrics=sorted({metric.kind for metric in METRICS}),
+            model_name=name,
+            eval_results=_evaluation_results(facts, sources, metrics),
+        ),
+        **facts | {"sources": sources, "metrics": metrics, "repository": repository or f"your-name/{name}"},
+        latent_size=config["latent_size"],
+        parameters=f"{sum(math.prod(shape) for shape in parameters.values()) / 1e6:.1f} million",
+        metric_rows=[
+            {
+                "name": metric.name,
+                "value": metric.form.format(metrics[metric.group][metric.key]),
+                "paper": metric.form.format(paper[metric.key]) if metric.key in paper else "",
+            }
+            for metric in METRICS
+        ],
+        has_attribute_vectors=attributes.is_file(),
+        attribute_names=[f"`{key}`" for key in _tensor_sizes(attributes)] if attributes.is_file() else [],
+    )
+
+
+def card_for_folder(
+    folder: Path, bundled_name: str | None, *, repository: str | None = None, license: str | None = None
+) -> str:
+    """The card to publish with a checkpoint folder: the bundled model's, the folder's own README.md, or a short one.
+
+    Raises:
+        HubError: The card of a bundled model cannot be rendered, or config.json cannot be read.
+    """
+    if bundled_name is not None:
+        return render_card(bundled_name, folder=folder, repository=repository)
+    own_card = folder / "README.md"
+    if own_card.is_file():
+        return own_card.read_text(encoding="utf-8")
+    model_type = read_json(folder / "config.json").get("model_type", "unknown")
+    return _render(
+        "model",
+        ModelCardData(
+            license=license, library_name=LIBRARY_NAME, pipeline_tag=PIPELINE_TAG, tags=["music", "encore", model_type]
+        ),
+        title=(repository or folder.resolve().name).split("/")[-1],
+        model_type=model_type,
+        repository=repository or f"your-name/{folder.resolve().name}",
+    )
+
+
+def check_card(card: str, required: Iterable[str] = ()) -> list[str]:
+    """What is wrong with a card's metadata, without asking the Hub; an empty list if nothing is.
+
+    Args:
+        card: Markdown, with or without YAML front matter.
+        required: Fields that must be there, e.g. `("license", "pipeline_tag")`.
+    """
+    try:
+        data = ModelCard(card).data
+        metadata = data.to_dict()
+    except (ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+        return [f"the YAML front matter cannot be read: {' '.join(str(error).split())}"]
+    problems = [f"{field} is missing" for field in required if not metadata.get(field)]
+    for field, allowed in (("license", LICENSES), ("library_name", LIBRARIES), ("pipeline_tag", PIPELINE_TAGS)):
+        if (value := metadata.get(field)) is not None and value not in allowed:
+            problems.append(f"{field} {value!r} is not one of {', '.join(sorted(allowed))}")
+    if metadata.get("license") == "other" and not (metadata.get("license_name") and metadata.get("license_link")):
+        problems.append("license 'other' needs license_name and license_link")
+    for field in ("tags", "datasets", "metrics"):
+        values = metadata.get(field) or []
+        if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
+            problems.append(f"{field} must be a list of texts")
+        elif field == "datasets":
+            problems += [f"dataset {value!r} is no identifier" for value in values if not IDENTIFIER.fullmatch(value)]
+    for result in data.eval_results or []:
+        value = result.metric_value
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            problems.append(f"the value of metric {result.metric_name or result.metric_type!r} is {value!r}, not a number")
+    return problems
+
+
+def _render(template: str, card_data: ModelCardData, /, **values) -> str:
+    card = ModelCard.from_template(card_data, template_path=str(FOLDER / "templates" / f"{template}.md"), **values)
+    return str(card).rstrip("\n") + "\n"
+
+
+def _evaluation_results(facts: dict, sources: list[dict], metrics: dict) -> list[EvalResult]:
+    return [
+        EvalResult(
+            task_type=PIPELINE_TAG,
+            task_name="reconstruction and sampling",
+            dataset_type=sources[0]["hub_id"] if len(sources) == 1 else "mixed",
+            dataset_name=" + ".join(source["name"] for source in sources),
+            dataset_split=metrics["split"],
+            metric_type=metric.kind,
+            metric_name=metric.name,
+            metric_value=round(metrics[metric.group][metric.key], 5),
+        )
+        for metric in METRICS
+    ]
+
+
+def _read_metrics(path: Path, recipe: str) -> dict:
+    """metrics.json, with every number that a card shows."""
+    metrics = read_json(path, "evaluate the model first", recipe)
+    missing = [key for key in CONDITIONS if metrics.get(key) is None]
+    for metric in METRICS:
+        group = metrics.get(metric.group)
+        value = group.get(metric.key) if isinstance(group, dict) else None
+        if not isinstance(value, int | float):
+            missing.append(f"{metric.group}.{metric.key}")
+    if missing:
+        raise HubError(f"{path} lacks {', '.join(missing)}: write it again with evaluate.py and --split.")
+    return metrics
+
+
+def read_json(path: Path, remedy: str = "is this a checkpoint folder?", recipe: str | None = None) -> dict:
+    """A JSON object from a file; `remedy` and `recipe` tell in the error what to do if there is none."""
+    if not path.is_file():
+        raise HubError(f"There is no {path}: {remedy}{f' ({recipe})' if recipe else ''}.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise HubError(f"{path} is no valid JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise HubError(f"{path} must hold a JSON object, not {type(content).__name__}.")
+    return content
+
+
+def _tensor_sizes(path: Path) -> dict[str, list[int]]:
+    """Tensor name -> shape, from the header of a safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            return {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError) as error:
+        raise HubError(f"{path} is no readable safetensors file: {error}.") from error

@@ -1,0 +1,60 @@
+"""Every benchmark runs, at sizes that measure nothing, and prints its table."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pretty_midi
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+BENCHMARKS = CHECKOUT / "benchmarks"
+
+
+def run(script: str, folder: Path, *arguments: object) -> tuple[str, dict]:
+    """What a benchmark prints, and what it writes."""
+    figures = folder / "figures.json"
+    command = [sys.executable, str(BENCHMARKS / script), "--json", str(figures), *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"}
+    finished = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout, json.loads(figures.read_text())
+
+
+@pytest.fixture
+def midi_folder(tmp_path) -> Path:
+    folder = tmp_path / "midi"
+    folder.mkdir()
+    for number in range(3):
+        midi = pretty_midi.PrettyMIDI(initial_tempo=120)
+        piano = pretty_midi.Instrument(0)
+        piano.notes = [pretty_midi.Note(80, 60 + number + step % 7, step / 4, (step + 1) / 4) for step in range(32)]
+        midi.instruments.append(piano)
+        midi.write(str(folder / f"{number}.mid"))
+    (folder / "broken.mid").write_bytes(b"MThd")
+    return folder
+
+
+def test_sampling_compares_with_the_matrix_products(tmp_path):
+    sizes = ("--hidden-size", 8, "--latent-size", 4, "--batch-size", 2, "--length", 3)
+    printed, figures = run("music_vae_sampling.py", tmp_path, *sizes, "--threads", 1, "--repeats", 2)
+    assert "matrix products alone" in printed
+    against_magenta, against_products = figures["rows"]
+    assert against_magenta["peer"] is None  # the published figure is for the published size alone
+    assert against_products["ratio"] == pytest.approx(against_products["ours"] / against_products["peer"])
+
+
+def test_preparation_reads_every_file_in_both_modes(tmp_path, midi_folder):
+    printed, figures = run("music_vae_preparation.py", tmp_path, "--data", midi_folder)
+    assert "There are only 4 files" not in printed  # a remark, not part of the table
+    assert {result["broken"] for result in figures["details"].values()} == {1}
+    assert all(result["windows"] >= 3 for result in figures["details"].values())
+
+
+def test_cold_start_waits_until_the_studio_answers(tmp_path):
+    (tmp_path / "no_models").mkdir()
+    _, figures = run("space_cold_start.py", tmp_path, "--repeats", 1, "--models", tmp_path / "no_models")
+    seconds = {name: result["median"] for name, result in figures["details"].items()}
+    assert 0 < seconds["imports"] < seconds["page"] < seconds["interactive"]

@@ -1,0 +1,188 @@
+"""The command lines: train, fine-tune, evaluate."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_training import TINY, make_ids
+
+from hub_models.music_vae import evaluate, train
+from hub_models.music_vae.configuration_music_vae import MusicVAEConfig
+from hub_models.music_vae.evaluate import evaluate_reconstruction, evaluate_samples
+from hub_models.music_vae.modeling_music_vae import MusicVAEModel
+from hub_models.music_vae.processing_music_vae import MusicVAEProcessor
+from hub_models.training import NoTrainingDataError
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def train_command(midi_folder, output, *more):
+    return [
+        *("--data", str(midi_folder), "--validation-share", "0.4", "--output", str(output)),
+        *("--cache", str(output.parent / "cache"), "--num-proc", "1", "--no-progress"),
+        *("--max-steps", "2", "--batch-size", "8", "--log-every", "1", "--evaluate-every", "2", *more),
+    ]
+
+
+@pytest.fixture
+def trained(midi_folder, tmp_path):
+    output = tmp_path / "run"
+    train.main(train_command(midi_folder, output, "--override", *TINY))
+    return output
+
+
+def test_train_then_evaluate_gives_one_json_object(midi_folder, tmp_path):
+    """The whole way on the command line."""
+    output = tmp_path / "run"
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
+    subprocess.run(
+        [*launch, "-m", "hub_models.music_vae.train", *train_command(midi_folder, output, "--override", *TINY)],
+        cwd=REPOSITORY,
+        check=True,
+        timeout=120,
+    )
+    finished = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "hub_models.music_vae.evaluate",
+            "--model",
+            str(output),
+            "--data",
+            str(midi_folder),
+            "--num-samples",
+            "20",
+            "--cache",
+            str(tmp_path / "cache"),
+            "--num-proc",
+            "1",
+            "--max-examples",
+            "30",
+            "--output",
+            str(tmp_path / "report.json"),
+        ],
+        cwd=REPOSITORY,
+        check=True,
+        timeout=120,
+        stdout=subprocess.PIPE,
+    )
+    report = json.loads(finished.stdout)
+    assert report == json.loads((tmp_path / "report.json").read_text())
+    assert report["num_examples"] == 30
+    assert report["num_samples"] == 20
+    assert report["seed"] == 0
+    assert report["latents"] == "sample"
+    for name in ("teacher_forced_accuracy", "sampled_accuracy", "sampled_event_accuracy"):
+        assert 0 <= report["reconstruction"][name] <= 1
+    assert report["samples"]["in_range"] == 1.0
+    assert report["samples"]["data_onset_density"] == pytest.approx(0.25, abs=0.02)  # quarter notes
+
+
+def test_the_output_is_a_hub_folder(trained):
+    assert {"config.json", "model.safetensors", "processor_config.json"} <= {path.name for path in trained.iterdir()}
+    model, processor = MusicVAEModel.from_pretrained(trained), MusicVAEProcessor.from_pretrained(trained)
+    assert processor.decode(model.sample(2, generator=torch.Generator().manual_seed(0)))
+    lines = [json.loads(line) for line in (trained / "train_log.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["split"]) for line in lines] == [(1, "train"), (2, "train"), (2, "validation")]
+    assert "sampled_accuracy" in lines[-1]
+    summary = json.loads((trained / "data_summary.json").read_text())
+    assert summary["train_windows"] + summary["validation_windows"] == summary["windows"]
+
+
+def test_fine_tuning_starts_from_the_given_weights(midi_folder, trained, tmp_path):
+    before = load_file(trained / "model.safetensors")
+    train.main(
+        [
+            *train_command(midi_folder, tmp_path / "tuned", "--init-from", str(trained), "--learning-rate", "1e-12"),
+            "--minimum-learning-rate",
+            "1e-12",
+        ]
+    )
+    tuned = load_file(tmp_path / "tuned/model.safetensors")
+    for name, value in before.items():
+        torch.testing.assert_close(tuned[name], value, rtol=0, atol=1e-9)
+    assert MusicVAEConfig.from_pretrained(tmp_path / "tuned").latent_size == 8
+
+
+def test_fine_tuning_may_change_numbers_of_the_loss(midi_folder, trained, tmp_path):
+    train.main(train_command(midi_folder, tmp_path / "tuned", "--init-from", str(trained), "--override", "max_beta=0.7"))
+    assert MusicVAEConfig.from_pretrained(tmp_path / "tuned").max_beta == 0.7
+
+
+@pytest.mark.parametrize("pair", ["latent_size", "size=3", "=3"])
+def test_overrides_that_name_no_number_are_refused(pair):
+    with pytest.raises(ValueError, match="latent_size"):
+        train.parse_overrides([pair])
+
+
+def test_data_without_examples_is_an_error_before_any_model_is_built(midi_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "MusicVAEModel", None)  # building one would fail otherwise
+    with pytest.raises(NoTrainingDataError, match=r"no drums examples .* this model reads drums .*rejected\.jsonl"):
+        train.main(train_command(midi_folder, tmp_path / "run", "--preset", "cat-drums_2bar_small"))
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_an_unknown_split_names_those_there_are(midi_folder, tmp_path):
+    with pytest.raises(NoTrainingDataError, match=r"split 'tran': .* train"):
+        train.main(train_command(midi_folder, tmp_path / "run", "--train-split", "tran"))
+
+
+def test_evaluation_on_a_split_without_files_says_so(midi_folder, trained):
+    with pytest.raises(NoTrainingDataError, match="'nothing'"):
+        evaluate.main(["--model", str(trained), "--data", str(midi_folder), "--split", "nothing"])
+
+
+class PerfectModel:
+    """Gives back what it encodes."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, ids):
+        self.labels = torch.as_tensor(ids.astype(int))
+
+    def encode(self, input_values, lengths):
+        return self
+
+    def sample(self, *arguments):
+        return self.labels if not arguments[1:] else self.labels[: arguments[0]]
+
+    @property
+    def mean(self):
+        return self.labels
+
+    def kl_divergence(self):
+        return torch.full((len(self.labels),), torch.log(torch.tensor(2.0)).item() * 7)
+
+    def teacher_forced_logits(self, z, labels):
+        return torch.nn.functional.one_hot(z, 90) * 100.0
+
+    def decode(self, z, length, temperature, generator):
+        wrong = z.clone()
+        wrong[:, 0] = 0
+        return wrong
+
+
+def test_figures_are_what_they_say():
+    processor, ids = MusicVAEProcessor(), make_ids(16) % 88 + 2  # a note on every step
+    ids[:, 1::2] = 0
+    model = PerfectModel(ids)
+    figures = evaluate_reconstruction(model, processor, ids, "mean", 1.0, 16, 0)
+    assert figures["teacher_forced_accuracy"] == 1.0
+    assert figures["sampled_accuracy"] == pytest.approx(31 / 32)
+    assert figures["sampled_event_accuracy"] == pytest.approx(15 / 16)
+    assert figures["exact_sequences"] == 0.0
+    assert figures["kl_divergence_bits"] == pytest.approx(7)
+    assert figures["reconstruction_nll_nats"] == pytest.approx(0, abs=1e-6)
+
+    model.labels[1] = model.labels[0]
+    model.labels[2] = 0
+    figures = evaluate_samples(model, processor, ids, 16, 1.0, 16, 0)
+    assert figures["in_range"] == 1.0
+    assert figures["non_duplicate"] == pytest.approx(15 / 16)
+    assert figures["non_empty"] == pytest.approx(15 / 16)
+    assert figures["onset_density"] == pytest.approx(15 / 32)
+    assert figures["data_onset_density"] == 0.5
