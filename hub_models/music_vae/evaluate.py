@@ -192,9 +192,9 @@ def main(arguments: list[str] | None = None) -> None:
     model = MusicVAEModel.from_pretrained(options.model).to(options.device).eval()
     settings = {"temperature": options.temperature, "batch_size": options.batch_size, "seed": options.seed}
     report = {
-        "model": options.model,
+        "model": Path(options.model).name if Path(options.model).is_dir() else options.model,
         "representation": processor.representation,
-        "data": [str(folder) for folder in options.data],
+        "data": [folder.resolve().name for folder in options.data],
         "split": options.split,
         "num_files": len(files),
         "num_examples": len(ids),
