@@ -1,9 +1,16 @@
 """Is this a well-formed Standard MIDI File? Asked before any byte reaches symusic, whose C++ reader trusts the lengths in
 the file and crashes the process (segmentation fault) on chunks, events or variable-length numbers that run past the end."""
 
+import re
+
 HEADER_LENGTH = 14
-# Data bytes after a status byte of a channel message, by its upper four bits from 0x8.
-_DATA_BYTES = (2, 2, 2, 2, 1, 1, 2)
+# Channel messages, each after its delta time: a status byte with two data bytes or one, and any number of messages more
+# that leave the status byte out (running status). The quantifiers take all they can and never go back.
+_DELTA, _DATA = rb"[\x80-\xff]{0,3}+[\x00-\x7f]", rb"[\x00-\x7f]"
+_CHANNEL_EVENTS = re.compile(
+    rb"(?:%b(?:[\x80-\xbf\xe0-\xef]%b{2}(?:%b%b{2})*+|[\xc0-\xdf]%b(?:%b%b)*+))*+"
+    % (_DELTA, _DATA, _DELTA, _DATA, _DATA, _DELTA, _DATA)
+)
 
 
 class MidiError(ValueError):
@@ -12,8 +19,6 @@ class MidiError(ValueError):
 
 def check_midi_structure(data: bytes) -> None:
     """Walks through every chunk and event of a MIDI file without making anything of them.
-
-    Takes about a second for the largest file that is accepted (5 MB), milliseconds for a usual one.
 
     Raises:
         MidiError: where a chunk, an event or a number in it runs past its end, or an event has no status.
@@ -38,30 +43,22 @@ def check_midi_structure(data: bytes) -> None:
 
 def _check_track(track: bytes) -> None:
     """IndexError where an event runs past the end, MidiError for one that cannot be."""
-    where, end, data_bytes = 0, len(track), 0
-    while where < end:
+    where, end = 0, len(track)
+    while True:
+        where = _CHANNEL_EVENTS.match(track, where).end()  # nearly all of a file, at the speed of C
+        if where == end:
+            return
         where = _skip_number(track, where)  # delta time
         status = track[where]
-        if status < 0xF0:
-            if status >= 0x80:
-                data_bytes = _DATA_BYTES[(status >> 4) - 8]
-                where += 1
-            elif not data_bytes:  # running status: this is the first data byte already
-                raise MidiError("an event has no status byte")
-            if track[where] >= 0x80 or track[where + data_bytes - 1] >= 0x80:
-                raise MidiError("a data byte is over 127")
-            where += data_bytes
-        elif status in (0xF0, 0xF7, 0xFF):
-            where += 2 if status == 0xFF else 1
-            start = where
-            where = _skip_number(track, where)
-            length = 0
-            for byte in track[start:where]:
-                length = length << 7 | byte & 0x7F
-            where += length
-            data_bytes = 0
-        else:
-            raise MidiError("a system message stands in a file")
+        if status not in (0xF0, 0xF7, 0xFF):
+            raise MidiError("an event has no status byte, or a data byte over 127, or stands in no file")
+        where += 2 if status == 0xFF else 1
+        start = where
+        where = _skip_number(track, where)
+        length = 0
+        for byte in track[start:where]:
+            length = length << 7 | byte & 0x7F
+        where += length
         if where > end:
             raise MidiError("an event runs past the end of its track")
 

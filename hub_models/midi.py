@@ -1,0 +1,234 @@
+"""The border for MIDI: files and bytes to PrettyMIDI and back, what a file holds in words, and sound.
+
+Parsing itself happens in one place, `hub_models.music_vae.note_sequence.read_midi`; rendering in one place, here.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from .audio import peak_limit
+
+if TYPE_CHECKING:
+    import pretty_midi
+
+    from .music_vae.note_sequence import MidiLimits
+
+MidiSource = str | os.PathLike | bytes | bytearray | IO[bytes]
+
+SAMPLE_RATES = (22_050, 32_000, 44_100, 48_000)
+MAX_RENDER_SECONDS = 15 * 60
+# What the synthesiser still sounds after the last note ends (releases), in seconds.
+RELEASE_SECONDS = 0.5
+# symusic 0.5.9 never returns from some notes above these (an endless loop where a sample's loop is shorter than one step;
+# found by trying every program, pitch and rate with the default SoundFont). Higher notes sound octaves lower.
+HIGHEST_SAFE_PITCH = {22_050: 90, 32_000: 96, 44_100: 96, 48_000: 96}
+
+
+class RenderError(ValueError):
+    """A PrettyMIDI that cannot be rendered to sound; the message says what was given and what is allowed."""
+
+
+def load(source: MidiSource, limits: MidiLimits | None = None) -> pretty_midi.PrettyMIDI:
+    """Read a MIDI file that nobody has vouched for.
+
+    Args:
+        source: path, the bytes of a file, or a binary file-like object (read no further than the limit on bytes).
+        limits: bounds on bytes, notes and seconds; default `MidiLimits()`.
+
+    Returns:
+        PrettyMIDI, times in seconds.
+
+    Raises:
+        MidiError: (a ValueError) not a MIDI file, a broken one, or one over the limits; one sentence that names both.
+        TypeError: `source` is none of the above.
+    """
+    from .music_vae.note_sequence import MidiLimits, read_midi
+
+    limits = MidiLimits() if limits is None else limits
+    if isinstance(source, (bytes, bytearray)):
+        source = bytes(source)
+    elif hasattr(source, "read"):
+        source = source.read(limits.max_bytes + 1)
+        if not isinstance(source, bytes):
+            raise TypeError("A MIDI file object must be opened in binary mode (it gave text).")
+    elif not isinstance(source, (str, os.PathLike)):
+        raise TypeError(f"A MIDI source is a path, bytes or a binary file object, not {type(source).__name__}.")
+    return read_midi(source, limits)
+
+
+def to_bytes(midi: pretty_midi.PrettyMIDI) -> bytes:
+    """The standard MIDI file (bytes) of a PrettyMIDI."""
+    buffer = io.BytesIO()
+    midi.write(buffer)
+    return buffer.getvalue()
+
+
+def save(midi: pretty_midi.PrettyMIDI, path: str | os.PathLike) -> Path:
+    """Write a standard MIDI file, making its folder when missing; returns the path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(to_bytes(midi))
+    return path
+
+
+def notes(midi: pretty_midi.PrettyMIDI) -> list[dict[str, Any]]:
+    """Every note for a piano roll, in order of start then pitch.
+
+    Returns:
+        dictionaries with `start` and `end` (seconds), `pitch` and `velocity` (0..127), `instrument` (its index in the
+        file), `program` (0..127) and `is_drum`.
+    """
+    return sorted(
+        (
+            {
+                "start": float(note.start),
+                "end": float(note.end),
+                "pitch": int(note.pitch),
+                "velocity": int(note.velocity),
+                "instrument": index,
+                "program": int(instrument.program),
+                "is_drum": bool(instrument.is_drum),
+            }
+            for index, instrument in enumerate(midi.instruments)
+            for note in instrument.notes
+        ),
+        key=lambda note: (note["start"], note["pitch"]),
+    )
+
+
+def summary(midi: pretty_midi.PrettyMIDI) -> dict[str, Any]:
+    """What a file holds, for a line under an upload.
+
+    Returns:
+        dictionary with `seconds` (end of the last event), `tempo` (quarter notes per minute at the start),
+        `tempo_changes` (how many follow), `metres` (list of "3/4"... in order of appearance), `bars` (by the file's own
+        bar lines), `num_notes`, and `instruments` (list of dictionaries `name`, `program`, `is_drum`, `num_notes`).
+    """
+    import pretty_midi
+
+    _, tempos = midi.get_tempo_changes()
+    seconds = float(midi.get_end_time())
+    metres = list(dict.fromkeys(f"{m.numerator}/{m.denominator}" for m in midi.time_signature_changes)) or ["4/4"]
+    instruments = [
+        {
+            "name": (
+                "Drums"
+                if instrument.is_drum
+                else instrument.name.strip() or pretty_midi.program_to_instrument_name(instrument.program)
+            ),
+            "program": int(instrument.program),
+            "is_drum": bool(instrument.is_drum),
+            "num_notes": len(instrument.notes),
+        }
+        for instrument in midi.instruments
+    ]
+    downbeats = midi.get_downbeats() if seconds > 0 else np.zeros(0)
+    return {
+        "seconds": seconds,
+        "tempo": float(tempos[0]) if len(tempos) else 120.0,
+        "tempo_changes": max(0, len(tempos) - 1),
+        "metres": metres,
+        "bars": int(np.sum(downbeats < seconds - 1e-6)),
+        "num_notes": sum(entry["num_notes"] for entry in instruments),
+        "instruments": instruments,
+    }
+
+
+def render(
+    midi: pretty_midi.PrettyMIDI,
+    sample_rate: int = 44_100,
+    soundfont: str | os.PathLike | None = None,
+    min_seconds: float = 0.0,
+    max_seconds: float = MAX_RENDER_SECONDS,
+) -> np.ndarray:
+    """Play a PrettyMIDI through a SoundFont.
+
+    Args:
+        midi: what to play; no notes gives silence of its length. Notes above C7 sound one or two octaves lower (see
+            `HIGHEST_SAFE_PITCH`); control changes and pitch bends are not played.
+        sample_rate: Hz, one of `SAMPLE_RATES`.
+        soundfont: path of an .sf2 file; default the General MIDI one that pretty_midi ships.
+        min_seconds: at least this long (for a last bar that ends in a rest); the release of the last note adds
+            `RELEASE_SECONDS`.
+        max_seconds: refuse anything longer.
+
+    Returns:
+        (2, samples) float32, left and right, peak at most 1 (louder music is scaled down as a whole, never clipped).
+
+    Raises:
+        RenderError: too long, an unknown sample rate, or a SoundFont that is not there.
+    """
+    if sample_rate not in SAMPLE_RATES:
+        raise RenderError(f"The sample rate must be one of {', '.join(map(str, SAMPLE_RATES))} Hz, not {sample_rate}.")
+    music_seconds = max(float(midi.get_end_time()), float(min_seconds))
+    if not math.isfinite(music_seconds) or music_seconds > max_seconds:
+        raise RenderError(f"The music lasts {music_seconds:.0f} seconds; at most {max_seconds:.0f} can be rendered.")
+    soundfont_path = _default_soundfont() if soundfont is None else Path(soundfont)
+    if not soundfont_path.is_file():
+        raise RenderError(f"There is no SoundFont file named {soundfont_path.name}.")
+    samples = math.ceil((music_seconds + RELEASE_SECONDS) * sample_rate)
+    if not any(instrument.notes for instrument in midi.instruments):
+        return np.zeros((2, math.ceil(music_seconds * sample_rate)), dtype=np.float32)
+
+    from symusic import Synthesizer
+
+    # A new synthesiser per call: it takes 10 ms to load and holds the state of what it plays, so it is not shared.
+    rendered = Synthesizer(str(soundfont_path), sample_rate, 0).render(
+        _to_score(midi, music_seconds + RELEASE_SECONDS, HIGHEST_SAFE_PITCH[sample_rate]), stereo=True
+    )
+    audio = np.zeros((2, samples), dtype=np.float32)
+    length = min(samples, rendered.shape[1])
+    audio[:, :length] = rendered[:, :length]
+    return peak_limit(audio)
+
+
+@cache
+def _default_soundfont() -> Path:
+    import pretty_midi
+
+    return Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"
+
+
+def _to_score(midi: pretty_midi.PrettyMIDI, end_seconds: float, highest_pitch: int) -> Any:
+    """symusic's score, in seconds, of all instruments that play, lasting until `end_seconds`."""
+    from symusic import Score
+
+    score = Score(ttype="second")
+    for instrument in midi.instruments:
+        rows = sorted(
+            (note.start, max(note.end - note.start, 1e-3), _within(note.pitch, highest_pitch), note.velocity)
+            for note in instrument.notes
+        )
+        if rows:
+            score.tracks.append(_track(instrument.program, instrument.is_drum, rows))
+    # The synthesiser stops at the end of the last note and cuts its release; a note of velocity 0 keeps it going.
+    score.tracks.append(_track(0, True, [(end_seconds, 0.01, 0, 0)]))
+    return score
+
+
+def _within(pitch: int, highest: int) -> int:
+    return pitch if pitch <= highest else pitch - 12 * math.ceil((pitch - highest) / 12)
+
+
+def _track(program: int, is_drum: bool, rows: Sequence[tuple[float, float, int, int]]) -> Any:
+    from symusic import Note, Track
+
+    track = Track(name="", program=int(program), is_drum=bool(is_drum), ttype="second")
+    start, duration, pitch, velocity = zip(*rows, strict=True)
+    track.notes = Note.from_numpy(
+        time=np.array(start, np.float32),
+        duration=np.array(duration, np.float32),
+        pitch=np.array(pitch, np.int8),
+        velocity=np.array(velocity, np.int8),
+        ttype="second",
+    )
+    return track

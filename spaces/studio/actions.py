@@ -1,0 +1,61 @@
+"""What page and API have in common: errors as sentences, files of a clip, seeds, how many may run at once."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import clip as clips
+import gradio as gr
+import validate
+from clip import Clip
+from validate import StudioError
+
+logger = logging.getLogger("encore.studio")
+
+# Actions that run a model share one line of the queue, those that only render another.
+MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 2}
+RENDER_QUEUE = {"concurrency_id": "render", "concurrency_limit": 2}
+# A piece is at most 16 steps of a few bars; this bounds memory at the slowest tempo.
+MAX_RENDER_SECONDS = 10 * 60
+
+
+def in_sentences(action: Callable) -> Callable:
+    """Turns what an action raises into a sentence on the page; never a traceback, never a path of the server."""
+
+    @functools.wraps(action)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return action(*args, **kwargs)
+        except gr.Error:
+            raise
+        except Exception as error:
+            if _is_for_people(error):
+                raise gr.Error(str(error), print_exception=False) from error
+            logger.exception("%s failed", action.__name__)
+            raise gr.Error("Something went wrong on the server; please try again.", print_exception=False) from error
+
+    return run
+
+
+def _is_for_people(error: Exception) -> bool:
+    """Errors whose message was written for the person who gave the input: ours and those of hub_models."""
+    own_type = type(error).__module__.startswith("hub_models.")
+    return isinstance(error, StudioError) or (isinstance(error, ValueError) and own_type)
+
+
+def files(clip: Clip, tempo: float, program: int) -> dict[str, bytes]:
+    """A clip as `midi` and `wav` file contents."""
+    from hub_models import audio, midi
+
+    music = clips.to_midi(clip, tempo, program)
+    sound = midi.render(music, min_seconds=clips.seconds(clip, tempo), max_seconds=MAX_RENDER_SECONDS)
+    return {"midi": midi.to_bytes(music), "wav": audio.to_wav_bytes(sound, 44_100)}
+
+
+def choose_seed(seed: Any, keep: bool) -> int:
+    """The seed as given when it is to be kept, else a new one."""
+    return validate.seed(seed) if keep else secrets.randbelow(validate.MAX_SEED + 1)

@@ -1,0 +1,86 @@
+"""The Encore Studio: `python app.py` serves it on http://127.0.0.1:7860, offline, on the models bundled with Encore."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+# Nothing leaves this machine: set before gradio and huggingface_hub are imported.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+from pathlib import Path
+
+import api
+import gradio as gr
+import validate
+from components.theme import STYLE, theme
+from engine import Engine, find_models
+from tabs import morph
+
+# The tabs, in order; each module has TITLE and build(engine).
+TABS = (morph,)
+
+FILES_LIVE_SECONDS = 3600
+MAX_WAITING = 32
+
+HEADER = """
+<header class="masthead">
+  <h1>Encore <span>Studio</span></h1>
+  <p>Melodies and drums that turn into one another, with MusicVAE. Runs here, on this machine.</p>
+</header>
+"""
+
+
+def build(models: str | Path | None = None) -> gr.Blocks:
+    """The page and its endpoints.
+
+    Args:
+        models: a folder of model folders; default those that $ENCORE_STUDIO_MODELS names, else the bundled ones.
+    """
+    engine = Engine(find_models(models))
+    with gr.Blocks(
+        title="Encore Studio", fill_width=True, delete_cache=(FILES_LIVE_SECONDS // 2, FILES_LIVE_SECONDS)
+    ) as page:
+        gr.HTML(HEADER, apply_default_css=False, js_on_load=None)
+        if len(TABS) == 1:
+            TABS[0].build(engine)
+        else:
+            with gr.Tabs():
+                for tab in TABS:
+                    with gr.Tab(tab.TITLE):
+                        tab.build(engine)
+        api.add_endpoints(engine)
+    return page.queue(max_size=MAX_WAITING)
+
+
+def launch(page: gr.Blocks, host: str | None = None, port: int | None = None, **options) -> tuple:
+    """Serves the page; returns what `gr.Blocks.launch` returns."""
+    return page.launch(
+        server_name=host,
+        server_port=port,
+        theme=theme(),
+        css=STYLE,
+        max_file_size=validate.MAX_UPLOAD_BYTES,
+        footer_links=["api", "settings"],
+        run_history=False,
+        enable_monitoring=False,
+        share=False,
+        ssr_mode=False,
+        show_error=False,
+        **options,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The Encore Studio in the browser.")
+    parser.add_argument("--host", default=None, help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=None, help="port (default 7860, or the next free one)")
+    parser.add_argument("--models", default=None, help="folder of model folders (default: the bundled models)")
+    arguments = parser.parse_args()
+    launch(build(arguments.models), arguments.host, arguments.port)
+
+
+if __name__ == "__main__":
+    main()

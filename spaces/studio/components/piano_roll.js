@@ -1,0 +1,121 @@
+// The piano roll: draws props.value; plays its WAV when it has one (result), else the notes on the built-in synth (slot).
+const $ = (selector) => element.querySelector(selector);
+const compact = props.compact, scroller = $(".scroller"), drawing = $("svg.roll"), names = $("svg.names");
+const playButton = $(".play"), clock = $(".clock"), loop = $(".loop input"), sound = $("audio"), playhead = $(".playhead");
+let part = null, shown = null, frame = 0, pxPerBeat = 1;
+const TOP = compact ? 0 : 18;
+element.classList.toggle("large", !compact);
+
+const beatsToSeconds = (beats) => (beats * 60) / (shown?.tempo ?? 120);
+const hasSound = () => Boolean(shown?.wav);
+const isPlaying = () => (hasSound() ? !sound.paused : part !== null && encore.isPlaying(part));
+
+const showState = () => {
+  const playing = isPlaying();
+  playButton.classList.toggle("playing", playing);
+  playButton.setAttribute("aria-label", `${playing ? "Pause" : "Play"} ${shown?.title ?? props.slot}`);
+};
+
+const format = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+
+const placePlayhead = (beat) => {
+  playhead.style.transform = `translateX(${beat * pxPerBeat}px)`;
+  if (scroller.scrollWidth <= scroller.clientWidth + 2) return;
+  const x = beat * pxPerBeat;
+  if (x < scroller.scrollLeft || x > scroller.scrollLeft + scroller.clientWidth - 40) scroller.scrollLeft = Math.max(0, x - 40);
+};
+
+let synthStart = 0;
+const follow = () => {
+  cancelAnimationFrame(frame);
+  if (!shown || !isPlaying()) { playhead.hidden = !hasSound() || !sound.currentTime; return; }
+  playhead.hidden = false;
+  if (hasSound()) {
+    const end = beatsToSeconds(shown.bars * 4);
+    if (loop.checked && sound.currentTime >= end) sound.currentTime -= end;
+    placePlayhead(Math.min(shown.bars * 4, (sound.currentTime * shown.tempo) / 60));
+    clock.textContent = `${format(Math.min(end, sound.currentTime))} / ${format(end)}`;
+  } else {
+    const beat = (part.at + Math.max(0, (encore.now() - part.time) / encore.stepSeconds())) / 4;
+    placePlayhead(Math.min(shown.bars * 4, Math.max(0, beat)));
+  }
+  frame = requestAnimationFrame(follow);
+};
+
+const toggle = () => {
+  if (!shown) return;
+  if (isPlaying()) { hasSound() ? sound.pause() : encore.stop(); return; }
+  if (hasSound()) { encore.stop(); sound.play(); return; }
+  const steps = encore.bySteps(shown.notes);
+  part = {
+    drums: shown.drums, loop: false, stepsPerLoop: shown.bars * 16, at: 0, time: encore.now(),
+    notesAt: (step) => steps.get(step) ?? [],
+    onStep: (step, time) => { part.at = step; part.time = time; },
+    onStop: () => { part = null; showState(); follow(); },
+  };
+  encore.play(part);
+  showState();
+  follow();
+};
+
+const draw = () => {
+  const value = shown;
+  element.classList.toggle("filled", Boolean(value));
+  if (!value) return;
+  const gutter = value.drums ? 74 : 40;
+  const room = Math.max(120, element.clientWidth - gutter - 2);
+  const height = compact ? (value.drums ? 112 : 104) : value.drums ? 250 : 300;
+  const width = compact ? room : Math.max(room, value.bars * 56);
+  pxPerBeat = width / (value.bars * 4);
+  const segments = value.segments ?? [];
+  const shareAt = (beat) => { let share = value.share ?? 0; for (const s of segments) if (beat >= s.bar * 4 - 1e-6) share = s.share; return share; };
+  const fill = (beat) => (value.colour ? `var(--clip-${value.colour})` : encoreDraw.mix(shareAt(beat)));
+  const { lanes, laneHeight } = encoreDraw.roll(drawing, value, width, height, TOP, fill);
+  encoreDraw.labels(names, lanes, laneHeight, gutter, height, TOP, value.drums);
+  drawing.setAttribute("aria-label", encoreDraw.describe(value));
+  if (!compact) {
+    const marks = segments.length ? segments.map((s) => [s.bar, s.label]) : Array.from({ length: value.bars }, (_, bar) => [bar, String(bar + 1)]);
+    for (const [bar, text] of marks) {
+      const label = encoreDraw.make("text", { x: bar * 4 * pxPerBeat + 6, y: 13, class: "mark" }, drawing);
+      label.textContent = text;
+    }
+  }
+  playhead.style.height = `${height}px`;
+};
+
+const update = () => {
+  if (part) encore.stop();
+  shown = props.value && props.value.notes ? props.value : null;
+  $(".title").textContent = shown ? shown.title : props.slot;
+  $(".detail").textContent = shown ? shown.detail ?? "" : "";
+  playButton.disabled = !shown || !shown.notes.length;
+  for (const kind of ["midi", "wav"]) {
+    const link = $(`a.${kind}`), file = shown?.[kind];
+    link.hidden = !file;
+    if (file) { link.href = file.url; link.download = file.orig_name; } else link.removeAttribute("href");
+  }
+  $(".loop").hidden = clock.hidden = !hasSound();
+  sound.pause();
+  if (hasSound()) { sound.src = shown.wav.url; clock.textContent = `0:00 / ${format(beatsToSeconds(shown.bars * 4))}`; }
+  else sound.removeAttribute("src");
+  playhead.hidden = true;
+  scroller.scrollLeft = 0;
+  draw();
+  showState();
+};
+
+playButton.addEventListener("click", toggle);
+for (const event of ["play", "pause", "ended"]) sound.addEventListener(event, () => { showState(); follow(); });
+sound.addEventListener("play", () => document.querySelectorAll("audio").forEach((other) => other !== sound && other.pause()));
+sound.addEventListener("ended", () => { if (loop.checked) { sound.currentTime = 0; sound.play(); } });
+drawing.addEventListener("click", (event) => {
+  if (!hasSound()) return;
+  const box = drawing.getBoundingClientRect();
+  sound.currentTime = beatsToSeconds((event.clientX - box.left) / pxPerBeat);
+  playhead.hidden = false;
+  placePlayhead((event.clientX - box.left) / pxPerBeat);
+});
+let lastWidth = 0;
+new ResizeObserver(() => { if (element.clientWidth !== lastWidth) { lastWidth = element.clientWidth; draw(); } }).observe(element);
+watch("value", update);
+update();

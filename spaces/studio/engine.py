@@ -1,0 +1,295 @@
+"""What the Studio's models do, on clips; no user interface here.
+
+One `Engine` serves every session. It holds models and nothing of any user: a model is loaded when first needed, once,
+under a lock, and only read from then on. Everything random takes a seed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import clip as clips
+import validate
+from clip import Clip
+from validate import StudioError
+
+if TYPE_CHECKING:
+    import torch
+
+    from hub_models import MusicVAEModel, MusicVAEProcessor
+
+logger = logging.getLogger("encore.studio")
+
+MODELS_VARIABLE = "ENCORE_STUDIO_MODELS"
+MAX_WINDOWS = 64
+ATTRIBUTES_FILE = "attribute_vectors.safetensors"
+ATTRIBUTE_LABELS = {
+    "c_diatonic": "White keys (C diatonic)",
+    "note_density": "Note density",
+    "average_interval": "Interval size",
+    "syncopation_16th": "Syncopation, sixteenths",
+    "syncopation_8th": "Syncopation, eighths",
+}
+
+Report = Callable[[float, str], None]
+
+
+def _silent(fraction: float, text: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model folder, described without loading it."""
+
+    name: str
+    folder: Path
+    description: str
+
+    @cached_property
+    def processor_config(self) -> dict[str, Any]:
+        return json.loads((self.folder / "processor_config.json").read_text(encoding="utf-8"))
+
+    @property
+    def representation(self) -> str:
+        return self.processor_config.get("representation", "melody")
+
+    @property
+    def bars(self) -> int:
+        return int(self.processor_config.get("num_bars", 2))
+
+    @property
+    def drums(self) -> bool:
+        return self.representation == "drums"
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the attributes whose vectors lie beside the weights."""
+        return tuple(ATTRIBUTE_LABELS) if (self.folder / ATTRIBUTES_FILE).is_file() else ()
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to run; only read, so shared by all sessions."""
+
+    model: MusicVAEModel
+    processor: MusicVAEProcessor
+    attribute_vectors: dict[str, torch.Tensor]
+
+
+def find_models(folder: str | os.PathLike | None = None) -> list[ModelEntry]:
+    """The models to offer: the subfolders of `folder` (or of $ENCORE_STUDIO_MODELS), else those bundled with Encore."""
+    folder = folder or os.environ.get(MODELS_VARIABLE)
+    if folder:
+        found = [
+            ModelEntry(path.parent.name, path.parent, path.parent.name)
+            for path in Path(folder).glob("*/processor_config.json")
+        ]
+        return sorted(found, key=lambda entry: (entry.drums, entry.name))
+    from hub_models import list_bundled
+
+    # Bundled models of other families have tabs of their own.
+    entries = [ModelEntry(model.name, Path(model.path), model.description) for model in list_bundled()]
+    return [entry for entry in entries if entry.name.startswith("music-vae-")]
+
+
+class Engine:
+    """MusicVAE's actions on clips, for any number of sessions at once."""
+
+    def __init__(self, entries: list[ModelEntry]):
+        self.entries = {entry.name: entry for entry in entries}
+        self._loaded: dict[str, LoadedModel] = {}
+        self._lock = threading.Lock()
+
+    def entry(self, name: Any) -> ModelEntry:
+        """The model called `name`, or a sentence that says which there are."""
+        if not isinstance(name, str) or name not in self.entries:
+            known = ", ".join(self.entries) or "none is installed"
+            raise StudioError(f"There is no such model; the models are: {known}.")
+        return self.entries[name]
+
+    def load(self, name: str, report: Report = _silent) -> LoadedModel:
+        """The model, from memory or from its folder."""
+        entry = self.entry(name)
+        with self._lock:
+            if name not in self._loaded:
+                report(0.1, "Loading the model (first use)")
+                try:
+                    self._loaded[name] = _load(entry)
+                except Exception as error:  # whatever a damaged folder makes transformers or safetensors raise
+                    logger.exception("loading %s failed", name)
+                    raise StudioError(f"The model {name} cannot be loaded: its files are damaged or missing.") from error
+            return self._loaded[name]
+
+    def read(self, name: str, source: str | bytes, report: Report = _silent) -> dict[str, Any]:
+        """The clips that a model finds in a MIDI file.
+
+        Returns:
+            dictionary with `summary` (of the file), `clips` (at most `MAX_WINDOWS`), `rejections` (sentences).
+
+        Raises:
+            ValueError: not MIDI, too large, or nothing in it for this model; the message says why.
+        """
+        from hub_models import midi
+
+        entry = self.entry(name)
+        report(0.05, "Reading the file")
+        music = midi.load(source)
+        loaded = self.load(name, report)
+        report(0.6, "Looking for clips")
+        features = loaded.processor(music, max_windows=MAX_WINDOWS)
+        found = []
+        for window, labels in zip(features.windows, features["labels"], strict=True):
+            last_bar = window.start_bar + window.num_bars - 1
+            found.append(
+                self._clip(
+                    loaded, entry, labels, f"{window.instrument} · bars {window.start_bar}-{last_bar}", {"action": "read"}
+                )
+            )
+        rejections = [f"{rejection.where}: {rejection.reason}" for rejection in features.rejections]
+        return {"summary": midi.summary(music), "clips": found, "rejections": rejections}
+
+    def sample(self, name: str, temperature: float, seed: int, report: Report = _silent) -> Clip:
+        """A new clip out of the prior."""
+        entry, loaded, generator = self._prepare(name, seed, report)
+        sequences = loaded.model.sample(1, temperature=temperature, generator=generator)
+        made_by = {"action": "sample", "seed": seed, "temperature": temperature}
+        return self._clip(loaded, entry, sequences[0], f"Sample {seed}", made_by)
+
+    def reconstruct(self, name: str, clip: Clip, temperature: float, seed: int, report: Report = _silent) -> Clip:
+        """The clip through the model's bottleneck: encoded to its latent vector and decoded again."""
+        entry, loaded, generator = self._prepare(name, seed, report)
+        latents = self._latents(loaded, entry, [clip])
+        sequences = loaded.model.decode(latents, temperature=temperature, generator=generator)
+        made_by = {"action": "reconstruct", "seed": seed, "temperature": temperature}
+        return self._clip(loaded, entry, sequences[0], f"Reconstruction of {clip['name']}", made_by)
+
+    def interpolate(
+        self, name: str, start: Clip, end: Clip, steps: int, temperature: float, seed: int, report: Report = _silent
+    ) -> Clip:
+        """One piece of `steps` clips in a row, from `start` to `end` along the sphere between their latent vectors."""
+        entry, loaded, generator = self._prepare(name, seed, report)
+        report(0.4, "Encoding the clips")
+        latents = self._latents(loaded, entry, [start, end])
+        report(0.5, f"Decoding {steps} clips")
+        sequences = loaded.model.interpolate(latents[0], latents[1], steps, temperature=temperature, generator=generator)
+        made_by = {"action": "interpolate", "steps": steps, "seed": seed, "temperature": temperature}
+        piece = self._clip(loaded, entry, sequences.flatten(), f"{start['name']} → {end['name']}", made_by)
+        piece["segments"] = [
+            {
+                "label": "A" if step == 0 else "B" if step == steps - 1 else str(step + 1),
+                "bar": step * entry.bars,
+                "share": step / (steps - 1),
+            }
+            for step in range(steps)
+        ]
+        return piece
+
+    def corner_grid(
+        self, name: str, corners: list[Clip], size: int, temperature: float, seed: int, report: Report = _silent
+    ) -> list[list[Clip]]:
+        """`size` x `size` clips between four corners: top left, top right, bottom left, bottom right."""
+        entry, loaded, generator = self._prepare(name, seed, report)
+        report(0.4, "Encoding the corners")
+        latents = self._latents(loaded, entry, corners)
+        report(0.5, f"Decoding {size * size} clips")
+        grid = loaded.model.interpolate_corners(latents, size, temperature=temperature, generator=generator)
+        made_by = {"action": "corner_grid", "size": size, "seed": seed, "temperature": temperature}
+        return [
+            [
+                self._clip(loaded, entry, grid[row][column], f"Pad, row {row + 1}, column {column + 1}", made_by)
+                for column in range(size)
+            ]
+            for row in range(size)
+        ]
+
+    def apply_attributes(
+        self, name: str, clip: Clip, strengths: dict[str, float], temperature: float, seed: int, report: Report = _silent
+    ) -> Clip:
+        """The clip, moved in latent space along attribute vectors."""
+        if not self.entry(name).attributes:
+            raise StudioError("This model has no attribute vectors.")
+        entry, loaded, generator = self._prepare(name, seed, report)
+        strengths = validate.strengths(strengths, tuple(loaded.attribute_vectors))
+        latents = self._latents(loaded, entry, [clip])
+        for attribute, strength in strengths.items():
+            latents = loaded.model.apply_attribute(latents, loaded.attribute_vectors[attribute], strength)
+        sequences = loaded.model.decode(latents, temperature=temperature, generator=generator)
+        made_by = {"action": "apply_attributes", "strengths": strengths, "seed": seed, "temperature": temperature}
+        return self._clip(loaded, entry, sequences[0], f"{clip['name']}, reshaped", made_by)
+
+    def _prepare(self, name: str, seed: int, report: Report) -> tuple[ModelEntry, LoadedModel, torch.Generator]:
+        loaded = self.load(name, report)
+        import torch
+
+        report(0.3, "Thinking")
+        return self.entries[name], loaded, torch.Generator().manual_seed(seed)
+
+    def _latents(self, loaded: LoadedModel, entry: ModelEntry, given: list[Clip]) -> torch.Tensor:
+        """Posterior means (number of clips, latent_size)."""
+        import torch
+
+        sequences = torch.stack([self._sequence(loaded, entry, clip) for clip in given])
+        features = loaded.processor.features(sequences)
+        with torch.no_grad():
+            return loaded.model.encode(features["input_values"], features["lengths"]).mean
+
+    def _sequence(self, loaded: LoadedModel, entry: ModelEntry, clip: Clip) -> torch.Tensor:
+        """The (T,) tokens of a clip: those it carries when it comes from a model like this, else read from its notes."""
+        import torch
+
+        if clip["drums"] != entry.drums:
+            kind, wanted = ("drums", "melodies") if clip["drums"] else ("a melody", "drums")
+            raise StudioError(f'The clip "{clip["name"]}" is {kind}; this model reads {wanted}.')
+        if clip["bars"] != entry.bars:
+            raise StudioError(f'The clip "{clip["name"]}" has {clip["bars"]} bars; this model reads {entry.bars}.')
+        if clip["tokens"]:
+            if len(clip["tokens"]) != loaded.processor.window_steps:
+                raise StudioError(
+                    f'The clip "{clip["name"]}" has {len(clip["tokens"])} tokens; '
+                    f"this model reads {loaded.processor.window_steps}."
+                )
+            if max(clip["tokens"]) >= loaded.processor.num_labels:
+                raise StudioError(
+                    f'The clip "{clip["name"]}" has a token of {max(clip["tokens"])}; '
+                    f"this model's go from 0 to {loaded.processor.num_labels - 1}."
+                )
+            return torch.tensor(clip["tokens"])
+        if clips.is_silent(clip):
+            raise StudioError(f'The clip "{clip["name"]}" has no notes.')
+        return loaded.processor(clips.to_midi(clip), max_windows=1)["labels"][0]
+
+    @staticmethod
+    def _clip(loaded: LoadedModel, entry: ModelEntry, tokens: torch.Tensor, name: str, made_by: dict) -> Clip:
+        music = loaded.processor.decode(tokens, tempo=120.0)
+        bars = max(1, round(len(tokens) / loaded.processor.steps_per_bar))
+        return clips.make(
+            name,
+            clips.notes_of(music),
+            bars,
+            entry.drums,
+            tokens=[int(token) for token in tokens],
+            model=entry.name,
+            made_by={"model": entry.name, **made_by},
+        )
+
+
+def _load(entry: ModelEntry) -> LoadedModel:
+    from hub_models import MusicVAEModel, MusicVAEProcessor
+
+    vectors: dict[str, torch.Tensor] = {}
+    if entry.attributes:
+        from hub_models.music_vae.attributes import load_attribute_vectors
+
+        vectors = load_attribute_vectors(entry.folder)
+    model = MusicVAEModel.from_pretrained(entry.folder).eval()
+    model.requires_grad_(False)
+    return LoadedModel(model, MusicVAEProcessor.from_pretrained(entry.folder), vectors)

@@ -1,0 +1,93 @@
+"""Checks of what comes in over the page or the API. Every refusal is one sentence that names the value and the bounds."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+MAX_SEED = 2**31 - 1
+MAX_TEMPERATURE = 5.0
+MIN_TEMPO, MAX_TEMPO = 20.0, 300.0
+MIN_STEPS, MAX_STEPS = 2, 16
+MAX_STRENGTH = 2.0
+MAX_UPLOAD_BYTES = 5_000_000
+
+
+class StudioError(ValueError):
+    """Something a person can put right; the message is shown to them as it is."""
+
+
+def temperature(value: Any) -> float:
+    """Over 0, at most `MAX_TEMPERATURE`."""
+    value = _finite("The temperature", value, f"a number above 0, at most {MAX_TEMPERATURE:g}")
+    if not 0 < value <= MAX_TEMPERATURE:
+        raise StudioError(f"The temperature must be above 0 and at most {MAX_TEMPERATURE:g}, not {value:g}.")
+    return value
+
+
+def tempo(value: Any) -> float:
+    """Quarter notes per minute."""
+    return _between("The tempo", value, MIN_TEMPO, MAX_TEMPO)
+
+
+def seed(value: Any) -> int:
+    """0 to 2**31 - 1."""
+    return _whole("The seed", value, 0, MAX_SEED)
+
+
+def steps(value: Any) -> int:
+    """Clips of a morph, both ends counted."""
+    return _whole("The number of steps", value, MIN_STEPS, MAX_STEPS)
+
+
+def grid_size(value: Any) -> int:
+    """Cells along a side of the pad."""
+    return _whole("The size of the grid", value, 2, 9)
+
+
+def program(value: Any) -> int:
+    """General MIDI program."""
+    return _whole("The instrument program", value, 0, 127)
+
+
+def strengths(value: Any, allowed: tuple[str, ...]) -> dict[str, float]:
+    """Attribute name -> strength; names must be among `allowed`."""
+    if not isinstance(value, dict):
+        raise StudioError(f'The strengths must be an object such as {{"note_density": 1.0}}, not {_shown(value)}.')
+    unknown = [name for name in value if name not in allowed]
+    if unknown:
+        raise StudioError(f"There is no attribute {_shown(unknown[0])}; this model has {', '.join(allowed)}.")
+    return {
+        name: _between(f"The strength of {name}", strength, -MAX_STRENGTH, MAX_STRENGTH) for name, strength in value.items()
+    }
+
+
+def _finite(name: str, value: Any, allowed: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise StudioError(f"{name} must be {allowed}, not {_shown(value)}.")
+    try:
+        value = float(value)
+    except OverflowError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise StudioError(f"{name} must be {allowed}, not {_shown(value)}.")
+    return value
+
+
+def _between(name: str, value: Any, low: float, high: float) -> float:
+    value = _finite(name, value, f"a number from {low:g} to {high:g}")
+    if not low <= value <= high:
+        raise StudioError(f"{name} must be from {low:g} to {high:g}, not {value:g}.")
+    return value
+
+
+def _whole(name: str, value: Any, low: int, high: int) -> int:
+    value = _finite(name, value, f"a whole number from {low} to {high}")
+    if value != int(value) or not low <= value <= high:
+        raise StudioError(f"{name} must be a whole number from {low} to {high}, not {value:.10g}.")
+    return int(value)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,157 @@
+"""The border for MIDI: what is read, what is refused and how, what is rendered."""
+
+import io
+
+import numpy as np
+import pretty_midi
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hub_models import midi
+from hub_models.music_vae.note_sequence import MidiError, MidiLimits
+
+
+def make_midi(notes=((60, 0.0, 0.5), (64, 0.5, 1.0)), program=0, is_drum=False, velocity=100):
+    music = pretty_midi.PrettyMIDI(initial_tempo=120)
+    instrument = pretty_midi.Instrument(program, is_drum=is_drum)
+    instrument.notes = [pretty_midi.Note(velocity, pitch, start, end) for pitch, start, end in notes]
+    music.instruments.append(instrument)
+    return music
+
+
+def test_path_bytes_and_file_object_give_the_same_notes(tmp_path):
+    content = midi.to_bytes(make_midi())
+    path = midi.save(make_midi(), tmp_path / "folder" / "tune.mid")
+    for source in (path, str(path), content, bytearray(content), io.BytesIO(content)):
+        assert [(n["pitch"], n["start"], n["end"]) for n in midi.notes(midi.load(source))] == [
+            (60, 0.0, 0.5),
+            (64, 0.5, 1.0),
+        ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"MThd",
+        b"RIFF0000WAVE",
+        b"\x89PNG\r\n\x1a\n",
+        b"<html></html>",
+        b"PK\x03\x04",
+        b"MThd\x00\x00\x00\x06\x00\x01\x00\x01\x00\x00MTrk",  # no ticks per quarter note
+        midi.to_bytes(make_midi())[:-20],
+        midi.to_bytes(make_midi())[:30],
+    ],
+)
+def test_what_is_not_midi_is_refused_in_one_sentence(content):
+    with pytest.raises(MidiError) as refusal:
+        midi.load(content)
+    message = str(refusal.value)
+    assert message.endswith(".")
+    assert "\n" not in message
+    assert len(message) < 250
+
+
+def test_limits_hold_for_files_objects_and_bytes(tmp_path):
+    content = midi.to_bytes(make_midi())
+    (tmp_path / "tune.mid").write_bytes(content)
+    tight = MidiLimits(max_bytes=20)
+    for source in (content, tmp_path / "tune.mid", io.BytesIO(content)):
+        with pytest.raises(MidiError, match="20"):
+            midi.load(source, tight)
+    with pytest.raises(MidiError, match="notes"):
+        midi.load(content, MidiLimits(max_notes=1))
+
+
+@pytest.mark.parametrize("source", [None, 7, ["tune.mid"], io.StringIO("MThd")])
+def test_other_types_are_refused(source):
+    with pytest.raises(TypeError):
+        midi.load(source)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=300))
+def test_random_bytes_are_refused_or_read_never_worse(content):
+    for candidate in (content, b"MThd\x00\x00\x00\x06\x00\x01\x00\x01\x00\x60MTrk" + content):
+        try:
+            music = midi.load(candidate)
+        except MidiError:
+            continue
+        assert isinstance(music, pretty_midi.PrettyMIDI)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 100), st.integers(0, 255), st.integers(0, 100))
+def test_one_wrong_byte_is_refused_or_read_never_worse(where, value, cut):
+    content = bytearray(midi.to_bytes(make_midi()))
+    content[where % len(content)] = value
+    try:
+        midi.load(bytes(content[: len(content) - cut]))
+    except MidiError as refusal:
+        assert "Traceback" not in str(refusal)
+
+
+def test_summary_says_what_a_file_holds():
+    music = make_midi([(60, bar * 2.0, bar * 2.0 + 1.0) for bar in range(4)], program=24)
+    music.time_signature_changes.append(pretty_midi.TimeSignature(4, 4, 0.0))
+    music.instruments.append(pretty_midi.Instrument(0, is_drum=True))
+    summary = midi.summary(midi.load(midi.to_bytes(music)))
+    assert summary["tempo"] == pytest.approx(120)
+    assert summary["metres"] == ["4/4"]
+    assert summary["bars"] == 4
+    assert summary["num_notes"] == 4
+    assert summary["seconds"] == pytest.approx(7.0)
+    assert summary["instruments"][0] == {"name": "Acoustic Guitar (nylon)", "program": 24, "is_drum": False, "num_notes": 4}
+
+
+def test_summary_of_an_empty_piece():
+    summary = midi.summary(pretty_midi.PrettyMIDI())
+    assert summary["num_notes"] == summary["bars"] == summary["seconds"] == 0
+
+
+def test_notes_sound_when_they_are_written():
+    sound = midi.render(make_midi([(60, 1.0, 1.5)]), 22_050)
+    assert sound.dtype == np.float32
+    assert sound.shape == (2, 44_100)  # the note's end and the release
+    loud = np.flatnonzero(np.abs(sound).max(axis=0) > 0.01) / 22_050
+    assert 0.99 < loud[0] < 1.05
+    assert loud[-1] < 1.7
+
+
+def test_render_is_reproducible_and_programs_differ():
+    piano, organ = (midi.render(make_midi(program=program), 22_050) for program in (0, 19))
+    assert np.array_equal(piano, midi.render(make_midi(), 22_050))
+    assert not np.array_equal(piano, organ)
+    assert np.abs(midi.render(make_midi([(36, 0.0, 0.25)], is_drum=True), 22_050)).max() > 0.05
+
+
+def test_loud_music_is_scaled_not_clipped():
+    sound = midi.render(make_midi([(pitch, 0.0, 1.0) for pitch in range(30, 100)], velocity=127), 22_050)
+    assert np.abs(sound).max() <= 1.0
+    assert np.sum(np.abs(sound) > 0.999) < 10
+
+
+def test_silence_gives_silence_of_its_length():
+    assert midi.render(pretty_midi.PrettyMIDI()).shape == (2, 0)
+    assert np.array_equal(midi.render(pretty_midi.PrettyMIDI(), 22_050, min_seconds=2.0), np.zeros((2, 44_100), np.float32))
+
+
+def test_last_bar_may_end_in_a_rest():
+    assert midi.render(make_midi(), 22_050, min_seconds=3.0).shape == (2, 22_050 * 3 + 11_025)
+
+
+def test_what_cannot_be_rendered_is_refused():
+    with pytest.raises(midi.RenderError, match="at most 900"):
+        midi.render(make_midi([(60, 5_000.0, 5_001.0)]))
+    with pytest.raises(midi.RenderError, match="48000 Hz, not 5"):
+        midi.render(make_midi(), 5)
+    with pytest.raises(midi.RenderError, match=r"named missing\.sf2"):
+        midi.render(make_midi(), soundfont="/nowhere/missing.sf2")
+
+
+@pytest.mark.parametrize("sample_rate", [22_050, 44_100])
+@pytest.mark.parametrize("program", [7, 40, 107])
+def test_the_highest_notes_do_not_hang_the_synthesiser(program, sample_rate):
+    sound = midi.render(make_midi([(pitch, 0.0, 0.2) for pitch in range(88, 128)], program=program), sample_rate)
+    assert np.isfinite(sound).all()
