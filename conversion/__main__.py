@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.push_to_hub:
         from hub_models.hub.__main__ import main as hub
 
-        return hub(["publish", str(options.output), options.push_to_hub])
+        return hub(["publish", str(options.output), options.push_to_hub, "--license", SOURCES[options.source].LICENSE])
     return 0
 
 

@@ -13,6 +13,7 @@ from .tensorflow_checkpoints import read_checkpoint
 
 CHECKPOINT_HELP = "the published .tar, a folder, a .index file or its prefix"
 CONFIG_NAMES = tuple(PRESETS)
+LICENSE = "apache-2.0"  # of the original release, and so of converted weights
 
 
 class Entry(NamedTuple):

@@ -55,13 +55,13 @@ def is_leftover(name: str) -> bool:
 
 def _read_prefix(prefix: str) -> dict[str, Tensor]:
     try:
-        from tensorflow.python.training import py_checkpoint_reader
+        from tensorflow import train
     except ImportError as error:
         raise ConversionError(
             "Reading TensorFlow checkpoints needs TensorFlow: pip install 'encore-music[convert]'"
         ) from error
     try:
-        reader = py_checkpoint_reader.NewCheckpointReader(prefix)
+        reader = train.load_checkpoint(prefix)
         names = [name for name in reader.get_variable_to_shape_map() if not is_leftover(name)]
         arrays = {name: np.asarray(reader.get_tensor(name)) for name in names}
     except Exception as error:  # TensorFlow raises its own status types

@@ -93,12 +93,20 @@ def find_models(folder: str | os.PathLike | None = None) -> list[ModelEntry]:
             ModelEntry(path.parent.name, path.parent, path.parent.name)
             for path in Path(folder).glob("*/processor_config.json")
         ]
-        return sorted(found, key=lambda entry: (entry.drums, entry.name))
+        return sorted(filter(_is_readable, found), key=lambda entry: (entry.drums, entry.name))
     from hub_models import list_bundled
 
     # Bundled models of other families have tabs of their own.
     entries = [ModelEntry(model.name, Path(model.path), model.description) for model in list_bundled()]
     return [entry for entry in entries if entry.name.startswith("music-vae-")]
+
+
+def _is_readable(entry: ModelEntry) -> bool:
+    try:
+        return entry.bars > 0
+    except (ValueError, TypeError, AttributeError):
+        logger.warning("%s is left out: its processor_config.json is damaged.", entry.name)
+        return False
 
 
 class Engine:
