@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_training import TINY, make_ids
 
-from hub_models.music_vae import evaluate, train
+from hub_models.music_vae import ATTRIBUTES, bundle, evaluate, load_attribute_vectors, train
 from hub_models.music_vae.configuration_music_vae import MusicVAEConfig
 from hub_models.music_vae.evaluate import evaluate_reconstruction, evaluate_samples
 from hub_models.music_vae.modeling_music_vae import MusicVAEModel
@@ -91,6 +91,20 @@ def test_the_output_is_a_hub_folder(trained):
     assert "sampled_accuracy" in lines[-1]
     summary = json.loads((trained / "data_summary.json").read_text())
     assert summary["train_windows"] + summary["validation_windows"] == summary["windows"]
+
+
+def test_bundling_keeps_what_ships_and_adds_attribute_vectors(midi_folder, trained, tmp_path):
+    folder = tmp_path / "bundled"
+    bundle.main(["--model", str(trained), "--output", str(folder), "--data", str(midi_folder), "--attributes"])
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "processor_config.json",
+        "attribute_vectors.safetensors",
+    }
+    assert set(load_attribute_vectors(folder)) == set(ATTRIBUTES)
+    with pytest.raises(SystemExit):
+        bundle.main(["--model", str(trained), "--output", str(folder), "--attributes"])
 
 
 def test_fine_tuning_starts_from_the_given_weights(midi_folder, trained, tmp_path):
