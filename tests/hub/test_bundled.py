@@ -39,7 +39,9 @@ def test_unknown_names_say_what_exists(one_bundled, name):
 def test_index_is_complete():
     for name, entry in read_index().items():
         assert entry["description"].splitlines() == [entry["description"].strip()], name
-        assert {"title", "template", "preset", "data_sources", "recipe", "training_budget", "tags", "paper_figures"} <= set(entry), name
+        assert {"title", "template", "preset", "data_sources", "recipe", "training_budget", "tags", "paper_figures"} <= set(
+            entry
+        ), name
 
 
 def test_every_bundled_folder_is_in_the_index_and_small():
