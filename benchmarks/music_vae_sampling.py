@@ -5,10 +5,10 @@
 - Ours: `MusicVAEModel.decode` of 16 latent vectors, 32 steps, temperature 0.5, random weights, after a warm-up.
 - The floor: the matrix products that no implementation in float32 can avoid, with `torch.mm` on the model's own weights
   as they lie in memory, in the order and the blocks of rows that run fastest here (weight times columns, 1,024 rows at a
-  time: on two threads twice as fast as rows times the transposed weight), and nothing else - no gates, no softmax, no draws, no biases. In each of the 32 steps, for a batch
-  of 16: the recurrent product of every layer, the input product of every layer but the first, and the output projection.
-  Once: z to the initial state, and z through the first layer's input weights. The first layer's other input is one-hot,
-  so its product is a look-up and does not count.
+  time: on two threads twice as fast as rows times the transposed weight), and nothing else - no gates, no softmax, no
+  draws, no biases. In each of the 32 steps, for a batch of 16: the recurrent product of every layer, the input product of
+  every layer but the first, and the output projection. Once: z to the initial state, and z through the first layer's input
+  weights. The first layer's other input is one-hot, so its product is a look-up and does not count.
 - The peer: Magenta on TensorFlow 2.15, the same sizes, random weights, one `Session.run` on the finished graph. Without
   `--peer-python`, the figures published for it, which come from another machine.
 

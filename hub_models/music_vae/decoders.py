@@ -29,8 +29,8 @@ class AutoregressiveDecoder(nn.Module):
         self.output_projection = nn.Linear(hidden_sizes[-1], output_size)
 
     def start(self, latents: Tensor) -> LSTMState:
-        """The state from which z (B, latent_size) is decoded: (hidden, cell) of shape (B, hidden_size) by layer. The original
-        lays it out as c_0, h_0, c_1, h_1, ..."""
+        """The state from which z (B, latent_size) is decoded: (hidden, cell) of shape (B, hidden_size) by layer. The
+        original lays it out as c_0, h_0, c_1, h_1, ..."""
         sizes = [size for hidden_size in self.hidden_sizes for size in (hidden_size, hidden_size)]
         parts = torch.tanh(self.initial_state(latents)).split(sizes, dim=-1)
         return [(hidden, cell) for cell, hidden in zip(parts[0::2], parts[1::2], strict=True)]
