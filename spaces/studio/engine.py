@@ -54,6 +54,11 @@ class ModelEntry:
     folder: Path
     description: str
 
+    @property
+    def label(self) -> str:
+        """The description up to its colon: short enough to choose by."""
+        return self.description.partition(":")[0]
+
     @cached_property
     def processor_config(self) -> dict[str, Any]:
         return json.loads((self.folder / "processor_config.json").read_text(encoding="utf-8"))

@@ -55,7 +55,7 @@ def build(engine: Engine) -> None:
         with gr.Column(scale=4, min_width=320, elem_classes="card"):
             _heading(1, "Clips", "Two to start from")
             model = gr.Dropdown(
-                [(entry.description, entry.name) for entry in entries], value=first.name, label="Model", elem_id="model"
+                [(entry.label, entry.name) for entry in entries], value=first.name, label="Model", elem_id="model"
             )
             slots = [_slot(letter, first, filled=True) for letter in "AB"]
             with gr.Accordion("Corners C and D, for the pad", open=False):
