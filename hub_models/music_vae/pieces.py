@@ -15,14 +15,12 @@ class Piece:
         notes (`NoteSequence`): the notes that start within the stretch, in the file's order.
         start_step, end_step (`ndarray` of shape (N,), int64): quantised times; `end_step > start_step`.
         start_quarter (`float`): where the stretch starts in the file.
-        steps_per_quarter (`int`).
     """
 
     notes: NoteSequence
     start_step: np.ndarray
     end_step: np.ndarray
     start_quarter: float
-    quarters_per_step: float
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def split_original(notes: NoteSequence, steps_per_quarter: int, steps_per_bar: i
         start_step = ((inside.start - start) * steps_per_second + 0.5).astype(np.int64)
         end_step = ((np.minimum(inside.end, end) - start) * steps_per_second + 0.5).astype(np.int64)
         end_step = np.maximum(end_step, start_step + 1)
-        pieces.append(Piece(inside, start_step, end_step, start_quarter, 1.0 / steps_per_quarter))
+        pieces.append(Piece(inside, start_step, end_step, start_quarter))
     return pieces, rejections
 
 
@@ -99,7 +97,7 @@ def split_musical(notes: NoteSequence, steps_per_quarter: int, steps_per_bar: in
         if np.isfinite(end):  # what rounds to the next metre's first step has no place in this one
             keep = start_step < round((end - start) * steps_per_quarter)
             inside, start_step, end_step = inside.select(keep), start_step[keep], end_step[keep]
-        pieces.append(Piece(inside, start_step, end_step, start, 1.0 / steps_per_quarter))
+        pieces.append(Piece(inside, start_step, end_step, start))
     return pieces, rejections
 
 

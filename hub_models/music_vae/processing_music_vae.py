@@ -200,10 +200,10 @@ class MusicVAEProcessor(ProcessorMixin):
         pieces, refused = SPLITTERS[mode](notes, self.steps_per_quarter, self.steps_per_bar)
         rejections += refused
         max_bars = MAX_ORIGINAL_BARS if mode == "original" else None
+        pitch_to_class = class_of_pitch(self.drum_classes)
         stretches = []  # (instrument index, first quarter note, events (T,))
         for piece in pieces:
             if self.representation == "drums":
-                pitch_to_class = class_of_pitch(self.drum_classes)
                 found = ((-1, *track) for track in extract_drums(piece, self.steps_per_bar, pitch_to_class, max_bars))
             else:
                 found = extract_melodies(piece, self.steps_per_bar, self.min_pitch, max_bars)

@@ -34,7 +34,7 @@ from .data import (
     prepare_windows,
 )
 from .modeling_music_vae import MusicVAEModel
-from .processing_music_vae import MusicVAEProcessor
+from .processing_music_vae import MODES, MusicVAEProcessor
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -63,6 +63,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--deduplicate", action="store_true", help="train on equal examples once")
     parser.add_argument(
         "--transpose", type=int, help="random transposition by up to so many semitones; default: 5 for melodies, 0 for drums"
+    )
+    parser.add_argument(
+        "--mode", choices=MODES, default="musical", help="how files are read (see the processor; default: %(default)s)"
     )
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--preset", choices=sorted(PRESETS), default="cat-mel_2bar_small", help="(default: %(default)s)")
@@ -116,11 +119,14 @@ def build_config(options: argparse.Namespace) -> MusicVAEConfig:
 
 
 def build_processor(options: argparse.Namespace, config: MusicVAEConfig) -> MusicVAEProcessor:
-    """The processor that belongs to the model."""
+    """The processor that belongs to the model, reading files as asked: a converted checkpoint's own mode, the original's,
+    would reject most of them."""
     if options.init_from:
-        return MusicVAEProcessor.from_pretrained(options.init_from)
+        processor = MusicVAEProcessor.from_pretrained(options.init_from)
+        processor.mode = options.mode
+        return processor
     representation = "drums" if "drums" in options.preset else "melody"
-    return MusicVAEProcessor(representation=representation, num_bars=config.max_sequence_length // 16)
+    return MusicVAEProcessor(representation, num_bars=config.max_sequence_length // 16, mode=options.mode)
 
 
 def build_datasets(

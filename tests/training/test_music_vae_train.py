@@ -122,6 +122,16 @@ def test_fine_tuning_starts_from_the_given_weights(midi_folder, trained, tmp_pat
     assert MusicVAEConfig.from_pretrained(tmp_path / "tuned").latent_size == 8
 
 
+def test_fine_tuning_a_converted_checkpoint_reads_files_in_musical_mode(midi_folder, trained, tmp_path):
+    processor = MusicVAEProcessor.from_pretrained(trained)
+    processor.mode = "original"  # as converters write it
+    processor.save_pretrained(trained)
+    for more, mode in (([], "musical"), (["--mode", "original"], "original")):
+        output = tmp_path / mode
+        train.main(train_command(midi_folder, output, "--init-from", str(trained), *more))
+        assert MusicVAEProcessor.from_pretrained(output).mode == mode
+
+
 def test_fine_tuning_may_change_numbers_of_the_loss(midi_folder, trained, tmp_path):
     train.main(train_command(midi_folder, tmp_path / "tuned", "--init-from", str(trained), "--override", "max_beta=0.7"))
     assert MusicVAEConfig.from_pretrained(tmp_path / "tuned").max_beta == 0.7
