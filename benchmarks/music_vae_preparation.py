@@ -40,7 +40,7 @@ def prepare_each(files: list[MidiFile], processor: MusicVAEProcessor) -> dict[st
     windows = broken = 0
     for file in files:
         try:
-            windows += len(processor.extract(NoteSequence.from_symusic(read_score(file.path))).ids)
+            windows += len(processor.extract(NoteSequence.from_symusic(read_score(file.path))).examples)
         except Exception:  # as prepare_windows counts them
             broken += 1
     return {"windows": windows, "broken": broken}

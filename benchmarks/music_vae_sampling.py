@@ -35,7 +35,7 @@ def matrix_products(model: MusicVAEModel, latents: torch.Tensor, length: int) ->
     decoder = model.decoder
     recurrent = [weight for name, weight in decoder.lstm.named_parameters() if name.startswith("weight_hh")]
     inputs = [weight for name, weight in decoder.lstm.named_parameters() if name.startswith("weight_ih")]
-    hidden = torch.ones(decoder.hidden_sizes[0], len(latents))
+    hidden = torch.ones(decoder.initial_state.hidden_sizes[0], len(latents))
     torch.mm(latents, decoder.initial_state.weight.t())
     torch.mm(latents, inputs[0][:, decoder.head.feedback_size :].t())
     weights = (*recurrent, *inputs[1:], decoder.output_projection.weight)

@@ -20,63 +20,117 @@ class Entry(NamedTuple):
     """One row of the mapping: a layer of the original, ours, and how its tensors are laid out.
 
     Args:
-        original (`str`): prefix of `kernel` and `bias` in the checkpoint.
-        ours (`str`): the module.
-        kind (`str`): `"dense"`, or `"lstm"`.
+        original (`str`): its name in the checkpoint; layers have a `kernel` and a `bias` below it.
+        ours (`str`): the module, or the parameter.
+        kind (`str`): `"dense"`, `"lstm"`, or `"table"`: a parameter of one row per output, with an axis of 1.
         suffix (`str`): for an LSTM: torch's name of the layer and direction, such as `l0_reverse`.
+        unit_axis (`int`): for a table: which axis has length 1.
     """
 
     original: str
     ours: str
     kind: str
     suffix: str = ""
+    unit_axis: int = 1
+
+    @property
+    def tensors(self) -> list[str]:
+        """Names in the checkpoint."""
+        return [self.original] if self.kind == "table" else [f"{self.original}/{part}" for part in ("kernel", "bias")]
 
 
 def mapping(config: MusicVAEConfig) -> list[Entry]:
     """The layers of a configuration."""
     entries = []
-    for layer in range(len(config.encoder_hidden_sizes)):
-        for direction, suffix in (("fw", f"l{layer}"), ("bw", f"l{layer}_reverse")):
-            cell = f"encoder/cell_{layer}/bidirectional_rnn/{direction}/multi_rnn_cell/cell_0/lstm_cell"
-            entries.append(Entry(cell, "encoder.lstm", "lstm", suffix))
-    entries += [
-        Entry("encoder/mu", "latent_mean", "dense"),
-        Entry("encoder/sigma", "latent_std", "dense"),
-        Entry("decoder/z_to_initial_state", "decoder.initial_state", "dense"),
-    ]
-    for layer in range(len(config.decoder_hidden_sizes)):
-        entries.append(Entry(f"decoder/multi_rnn_cell/cell_{layer}/lstm_cell", "decoder.lstm", "lstm", f"l{layer}"))
-    entries.append(Entry("decoder/output_projection", "decoder.output_projection", "dense"))
+    if config.control_hidden_sizes:
+        entries += _bidirectional("control_preprocessing", "control_encoder", len(config.control_hidden_sizes))
+    layers = len(config.encoder_hidden_sizes)
+    if config.encoder_level_lengths is None:
+        entries += _bidirectional("encoder", "encoder.lstm", layers)
+    else:
+        for level in (0, 1):
+            entries += _bidirectional(f"encoder/hierarchical_level_{level}", f"encoder.levels.{level}.lstm", layers)
+    entries += [Entry("encoder/mu", "latent_mean", "dense"), Entry("encoder/sigma", "latent_std", "dense")]
+    original, ours = "", "decoder"
+    if config.decoder_level_lengths is not None:
+        conductor = "decoder/hierarchical_level_0"
+        entries.append(Entry(f"{conductor}/initial_state", "decoder.initial_state", "dense"))
+        for layer in range(len(config.conductor_hidden_sizes or config.decoder_hidden_sizes)):
+            entries.append(Entry(f"{conductor}/cell_{layer}/lstm_cell", "decoder.conductor", "lstm", f"l{layer}"))
+        original, ours = "core_decoder/", "decoder.core"
+    if not config.split_decoder:
+        return entries + _decoder(original, ours, config)
+    for part in range(len(config.output_sizes)):
+        entries += _decoder(f"{original}core_decoder_{part}/", f"{ours}.parts.{part}", config)
     return entries
+
+
+def _bidirectional(original: str, ours: str, layers: int) -> list[Entry]:
+    return [
+        Entry(f"{original}/cell_{layer}/bidirectional_rnn/{direction}/multi_rnn_cell/cell_0/lstm_cell", ours, "lstm", suffix)
+        for layer in range(layers)
+        for direction, suffix in (("fw", f"l{layer}"), ("bw", f"l{layer}_reverse"))
+    ]
+
+
+def _decoder(original: str, ours: str, config: MusicVAEConfig) -> list[Entry]:
+    entries = [Entry(f"{original}decoder/z_to_initial_state", f"{ours}.initial_state", "dense")]
+    for layer in range(len(config.decoder_hidden_sizes)):
+        cell = f"{original}decoder/multi_rnn_cell/cell_{layer}/lstm_cell"
+        entries.append(Entry(cell, f"{ours}.lstm", "lstm", f"l{layer}"))
+    entries.append(Entry(f"{original}decoder/output_projection", f"{ours}.output_projection", "dense"))
+    if config.output_type == "nade":
+        entries.append(Entry(f"{original}decoder/nade/w_enc", f"{ours}.head.encoder_weight", "table", unit_axis=1))
+        entries.append(Entry(f"{original}decoder/nade/w_dec_t", f"{ours}.head.decoder_weight", "table", unit_axis=2))
+    return entries
+
+
+def read_sizes(tensors: dict[str, Tensor], config: MusicVAEConfig) -> dict[str, list[int] | int]:
+    """The configuration fields that tensor shapes tell, of a checkpoint of the kind that `config` is.
+
+    Raises:
+        ConversionError: lists the tensors that say how large the network is and are not there.
+    """
+    missing = []
+
+    def width(name: str, axis: int) -> int:
+        if name not in tensors:
+            missing.append(name)
+            return 1
+        return tensors[name].shape[axis]
+
+    def layers(pattern: str) -> list[int]:
+        sizes, layer = [], 0
+        while (kernel := f"{pattern.format(layer)}/kernel") in tensors:
+            sizes.append(tensors[kernel].shape[-1] // 4)
+            layer += 1
+        if not sizes:
+            missing.append(f"{pattern.format(0)}/kernel")
+        return sizes or [1]
+
+    hierarchical = config.decoder_level_lengths is not None
+    decoder = ("core_decoder/" if hierarchical else "") + ("core_decoder_0/" if config.split_decoder else "") + "decoder/"
+    level = "" if config.encoder_level_lengths is None else "hierarchical_level_0/"
+    sizes = {
+        "latent_size": width("encoder/mu/kernel", 1),
+        "encoder_hidden_sizes": layers(f"encoder/{level}cell_{{}}/bidirectional_rnn/fw/multi_rnn_cell/cell_0/lstm_cell"),
+        "decoder_hidden_sizes": layers(f"{decoder}multi_rnn_cell/cell_{{}}/lstm_cell"),
+    }
+    if hierarchical:
+        conductor = layers("decoder/hierarchical_level_0/cell_{}/lstm_cell")
+        sizes["conductor_hidden_sizes"] = None if conductor == sizes["decoder_hidden_sizes"] else conductor
+    if config.output_type == "nade":
+        sizes["nade_hidden_size"] = width(f"{decoder}nade/w_enc", -1)
+    if missing:
+        raise ConversionError(
+            f"This is no checkpoint of that configuration; it lacks\n{list_names(missing)}\nand has\n{list_names(tensors)}"
+        )
+    return sizes
 
 
 def read_config(tensors: dict[str, Tensor], name: str, **overrides) -> MusicVAEConfig:
     """The preset `name` with the sizes that the tensors have: people train the presets at other sizes."""
-    missing = []
-
-    def width(tensor_name: str, axis: int) -> int:
-        if tensor_name not in tensors:
-            missing.append(tensor_name)
-            return 1
-        return tensors[tensor_name].shape[axis]
-
-    def layers(pattern: str) -> list[int]:
-        sizes, layer = [], 0
-        while (kernel := pattern.format(layer)) in tensors:
-            sizes.append(tensors[kernel].shape[1] // 4)
-            layer += 1
-        if not sizes:
-            missing.append(pattern.format(0))
-        return sizes or [1]
-
-    encoder = layers("encoder/cell_{}/bidirectional_rnn/fw/multi_rnn_cell/cell_0/lstm_cell/kernel")
-    decoder = layers("decoder/multi_rnn_cell/cell_{}/lstm_cell/kernel")
-    latent_size = width("encoder/mu/kernel", 1)
-    if missing:
-        raise ConversionError(
-            f"This is no checkpoint of {name}; it lacks\n{list_names(missing)}\nand has\n{list_names(tensors)}"
-        )
-    sizes = {"encoder_hidden_sizes": encoder, "decoder_hidden_sizes": decoder, "latent_size": latent_size}
+    sizes = read_sizes(tensors, MusicVAEConfig.from_preset(name))
     return MusicVAEConfig.from_preset(name, **{**sizes, **overrides})
 
 
@@ -87,7 +141,7 @@ def to_state_dict(tensors: dict[str, Tensor], config: MusicVAEConfig) -> dict[st
         ConversionError: lists the names that are missing, unknown, or of another shape than the configuration says.
     """
     entries = mapping(config)
-    expected = {f"{entry.original}/{part}" for entry in entries for part in ("kernel", "bias")}
+    expected = {name for entry in entries for name in entry.tensors}
     if expected != set(tensors):
         raise ConversionError(
             "The checkpoint does not fit the configuration."
@@ -96,6 +150,9 @@ def to_state_dict(tensors: dict[str, Tensor], config: MusicVAEConfig) -> dict[st
         )
     state = {}
     for entry in entries:
+        if entry.kind == "table":
+            state[entry.ours] = tensors[entry.original].squeeze(entry.unit_axis)
+            continue
         kernel, bias = tensors[f"{entry.original}/kernel"], tensors[f"{entry.original}/bias"]
         if entry.kind == "dense":
             state[f"{entry.ours}.weight"], state[f"{entry.ours}.bias"] = kernel.t().contiguous(), bias
@@ -117,6 +174,9 @@ def to_original(state: dict[str, Tensor], config: MusicVAEConfig) -> dict[str, T
     """The inverse of [`to_state_dict`] for what is linear in the weights, such as their gradients: no forget bias."""
     tensors = {}
     for entry in mapping(config):
+        if entry.kind == "table":
+            tensors[entry.original] = state[entry.ours].unsqueeze(entry.unit_axis)
+            continue
         if entry.kind == "dense":
             kernel, bias = state[f"{entry.ours}.weight"].t(), state[f"{entry.ours}.bias"]
         else:
@@ -145,20 +205,29 @@ def convert(checkpoint: Path, config_name: str, output: Path, **overrides) -> li
     tensors = read_checkpoint(checkpoint)
     config = read_config(tensors, config_name, **overrides)
     state = to_state_dict(tensors, config)
-    not_finite = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
-    if not_finite:
-        raise ConversionError(f"The checkpoint holds NaN or infinite weights in\n{list_names(not_finite)}")
-    model = MusicVAEModel(config)
-    model.load_state_dict(state)
-    model.save_pretrained(output)
-    representation = "drums" if "drums" in config_name else "melody"
-    MusicVAEProcessor(representation, num_bars=config.max_sequence_length // 16, mode="original").save_pretrained(output)
+    save_model(state, config, output)
+    settings = {"num_bars": config.max_sequence_length // 16, "mode": "original"}
+    MusicVAEProcessor.from_preset(config_name, **settings).save_pretrained(output)
     preset = MusicVAEConfig.from_preset(config_name)
     return [
         f"{name} is {getattr(config, name)} in this checkpoint; the published {config_name} has {getattr(preset, name)}."
         for name in ("encoder_hidden_sizes", "decoder_hidden_sizes", "latent_size")
         if getattr(config, name) != getattr(preset, name)
     ]
+
+
+def save_model(state: dict[str, Tensor], config: MusicVAEConfig, output: Path):
+    """Writes a converted model to the folder `output`.
+
+    Raises:
+        ConversionError: lists the tensors that hold NaN or infinite weights.
+    """
+    not_finite = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if not_finite:
+        raise ConversionError(f"The checkpoint holds NaN or infinite weights in\n{list_names(not_finite)}")
+    model = MusicVAEModel(config)
+    model.load_state_dict(state)
+    model.save_pretrained(output)
 
 
 def _reorder_gates(rows: Tensor) -> Tensor:

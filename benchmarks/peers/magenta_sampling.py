@@ -1,4 +1,5 @@
-"""Times sampling by the original MusicVAE; run by benchmarks/music_vae_sampling.py in the peer's environment.
+"""Times sampling by the original MusicVAE; run by benchmarks/music_vae_sampling.py and music_vae_trio_sampling.py in the
+peer's environment.
 
 The original decoder with random weights, in a graph of its own as its `TrainedModel` builds it (placeholders for z and
 the temperature, no dropout). Building the graph and the first run are not timed. One JSON object on stdout.
@@ -17,15 +18,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Times sampling by the original MusicVAE.")
     for name in ("threads", "repeats", "batch-size", "length", "hidden-size", "num-layers", "latent-size"):
         parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--config", default="cat-mel_2bar_big")
+    parser.add_argument("--segments", type=int, default=None, help="of a hierarchical decoder")
     parser.add_argument("--temperature", type=float, required=True)
     arguments = parser.parse_args()
 
     tf.disable_v2_behavior()
     tf.logging.set_verbosity(tf.logging.ERROR)
-    config = CONFIG_MAP["cat-mel_2bar_big"]
+    config = CONFIG_MAP[arguments.config]
     config.hparams.dec_rnn_size = [arguments.hidden_size] * arguments.num_layers
     config.hparams.z_size = arguments.latent_size
     config.hparams.batch_size = arguments.batch_size
+    config.hparams.max_seq_len = arguments.length
+    if arguments.segments:
+        config.model.decoder._level_lengths = [arguments.segments, arguments.length // arguments.segments]
     with tf.Graph().as_default():
         model = config.model
         model.build(config.hparams, config.data_converter.output_depth, is_training=False)

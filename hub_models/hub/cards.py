@@ -1,8 +1,9 @@
 """Model cards: rendered from a template, facts and measured numbers; and checked without the network.
 
 A card of a bundled model has four sources and no number typed by hand: `templates/<template>.md`, the model's entry in
-`hub_models/bundled/index.json`, `data_sources.yaml`, and the model folder itself (config.json, the header of
-model.safetensors, and metrics.json as `evaluate.py` writes it).
+`hub_models/bundled/index.json`, `data_sources.yaml`, and the model folder itself: config.json, processor_config.json, the
+header of model.safetensors, and metrics.json as `evaluate.py` writes it. Where the entry has a `flat_twin`, a model trained
+alike with a flat decoder, that model's metrics are in metrics_flat.json.
 """
 
 from __future__ import annotations
@@ -11,13 +12,22 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .errors import HubError
+from .figures import (
+    Metric,
+    check_metrics,
+    check_twin,
+    feel_of,
+    feel_table,
+    interpolation_table,
+    main_table,
+    metrics_of,
+)
 
 FOLDER = Path(__file__).resolve().parent
 LIBRARY_NAME = "transformers"
@@ -45,37 +55,16 @@ PIPELINE_TAGS = {
 IDENTIFIER = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One number of metrics.json as a card shows it.
-
-    Attributes:
-        group, key: Where it is in metrics.json.
-        name: Its name on the card.
-        kind: Metric identifier in the card's metadata.
-        form: Format of the value.
-    """
-
-    group: str
-    key: str
-    name: str
-    kind: str = "accuracy"
-    form: str = "{:.3f}"
-
-
-METRICS = (
-    Metric("reconstruction", "teacher_forced_accuracy", "reconstruction accuracy, teacher-forced"),
-    Metric("reconstruction", "sampled_accuracy", "reconstruction accuracy, sampled"),
-    Metric("reconstruction", "teacher_forced_event_accuracy", "the same where something happens, teacher-forced"),
-    Metric("reconstruction", "sampled_event_accuracy", "the same where something happens, sampled"),
-    Metric("reconstruction", "exact_sequences", "two bars reconstructed without any error, sampled"),
-    Metric("reconstruction", "kl_divergence_bits", "KL divergence from the prior, bits", "kl_divergence", "{:.1f}"),
-    Metric("samples", "in_range", "samples from the prior: all notes within range"),
-    Metric("samples", "non_empty", "samples from the prior: not empty"),
-    Metric("samples", "non_duplicate", "samples from the prior: distinct"),
-)
-# Facts about the measurement that a card states.
-CONDITIONS = ("split", "num_files", "num_examples", "num_samples", "latents", "temperature")
+NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four", 8: "eight", 16: "sixteen", 32: "thirty-two"}
+# What a representation holds, and what happens in it, in words.
+MUSIC = {
+    "melody": "a melody",
+    "drums": "drums",
+    "drum_roll": "drums",
+    "trio": "melody, bass and drums",
+    "groove": "drums with feel",
+}
+EVENTS = {"melody": "a note begins or ends", "trio": "a note begins or ends, a drum is hit"}
 
 
 def data_sources() -> dict[str, dict]:
@@ -101,12 +90,24 @@ def render_card(name: str, *, folder: str | Path | None = None, repository: str 
         raise HubError(f"There is no bundled model {name!r} to write a card for; there are {', '.join(index)}.")
     facts = index[name]
     folder = Path(folder or BUNDLED_FOLDER / name)
-    config = read_json(folder / "config.json", "train the model first", facts["recipe"])
-    metrics = _read_metrics(folder / "metrics.json", facts["recipe"])
+    recipe, representation = facts["recipe"], facts["representation"]
+    config = read_json(folder / "config.json", "train the model first", recipe)
+    processor = read_json(folder / "processor_config.json", "train the model first", recipe)
+    count = NUMBERS.get(processor["num_bars"], str(processor["num_bars"]))
+    length = f"{count} bar" if processor["num_bars"] == 1 else f"{count} bars"
+    metrics = read_json(folder / "metrics.json", "evaluate the model first", recipe)
+    shown = metrics_of(representation, length)
+    results = shown + (feel_of(metrics, "likeliest") if representation == "groove" else [])
+    beside = [*feel_of(metrics, "input"), *feel_of(metrics, "data")] if representation == "groove" else []
+    check_metrics(metrics, results + beside, folder / "metrics.json")
+    twin = _read_twin(folder, facts, metrics, shown) if "flat_twin" in facts else None
+    paper = {"paper (Table 1)": facts["paper_figures"]}
+    if "paper_flat_figures" in facts:
+        paper = {"paper, hierarchical": facts["paper_figures"], "paper, flat": facts["paper_flat_figures"]}
     catalogue = data_sources()
     sources = [catalogue[key] for key in facts["data_sources"]]
-    paper = facts["paper_figures"]
-    parameters, attributes = _tensor_sizes(folder / "model.safetensors"), folder / "attribute_vectors.safetensors"
+    weights, attributes = folder / "model.safetensors", folder / "attribute_vectors.safetensors"
+    tensors = _tensor_sizes(weights)
     return _render(
         facts["template"],
         ModelCardData(
@@ -115,21 +116,27 @@ def render_card(name: str, *, folder: str | Path | None = None, repository: str 
             pipeline_tag=PIPELINE_TAG,
             tags=[*facts["tags"], "encore"],
             datasets=[source["hub_id"] for source in sources],
-            metrics=sorted({metric.kind for metric in METRICS}),
+            metrics=sorted({metric.kind for metric in results}),
             model_name=name,
-            eval_results=_evaluation_results(facts, sources, metrics),
+            eval_results=_evaluation_results(results, sources, metrics),
         ),
         **facts | {"sources": sources, "metrics": metrics, "repository": repository or f"your-name/{name}"},
         latent_size=config["latent_size"],
-        parameters=f"{sum(math.prod(shape) for shape in parameters.values()) / 1e6:.1f} million",
-        metric_rows=[
-            {
-                "name": metric.name,
-                "value": metric.form.format(metrics[metric.group][metric.key]),
-                "paper": metric.form.format(paper[metric.key]) if metric.key in paper else "",
-            }
-            for metric in METRICS
-        ],
+        num_steps=config["max_sequence_length"],
+        levels=config.get("decoder_level_lengths"),
+        num_bars=processor["num_bars"],
+        drums=len(processor.get("drum_classes") or []),
+        music=MUSIC[representation],
+        events=EVENTS.get(representation, "a drum is hit"),
+        length=length,
+        bars=f"{count}-bar",
+        corruptions=processor.get("corruptions") or [],
+        parameters=_millions(sum(math.prod(shape) for shape in tensors.values())),
+        is_half=config.get("dtype") in ("float16", "bfloat16"),
+        figures=main_table(shown, metrics, twin, paper),
+        twin=twin and facts["flat_twin"] | {"parameters": _millions(twin["num_parameters"])},
+        feel=feel_table(metrics) if representation == "groove" else None,
+        path=interpolation_table(metrics),
         has_attribute_vectors=attributes.is_file(),
         attribute_names=[f"`{key}`" for key in _tensor_sizes(attributes)] if attributes.is_file() else [],
     )
@@ -192,11 +199,21 @@ def check_card(card: str, required: Iterable[str] = ()) -> list[str]:
 
 
 def _render(template: str, card_data: ModelCardData, /, **values) -> str:
-    card = ModelCard.from_template(card_data, template_path=str(FOLDER / "templates" / f"{template}.md"), **values)
-    return str(card).rstrip("\n") + "\n"
+    # Imported here, as huggingface_hub does: only cards need it. Its own `ModelCard.from_template` knows no inheritance.
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER / "templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # Markdown, from our own texts
+    )
+    text = environment.get_template(f"{template}.md").render(card_data=card_data.to_yaml(), **values)
+    return str(ModelCard(text)).rstrip("\n") + "\n"
 
 
-def _evaluation_results(facts: dict, sources: list[dict], metrics: dict) -> list[EvalResult]:
+def _evaluation_results(shown: list[Metric], sources: list[dict], metrics: dict) -> list[EvalResult]:
     return [
         EvalResult(
             task_type=PIPELINE_TAG,
@@ -206,24 +223,23 @@ def _evaluation_results(facts: dict, sources: list[dict], metrics: dict) -> list
             dataset_split=metrics["split"],
             metric_type=metric.kind,
             metric_name=metric.name,
-            metric_value=round(metrics[metric.group][metric.key], 5),
+            metric_value=round(metric.value(metrics), 5),
         )
-        for metric in METRICS
+        for metric in shown
     ]
 
 
-def _read_metrics(path: Path, recipe: str) -> dict:
-    """metrics.json, with every number that a card shows."""
-    metrics = read_json(path, "evaluate the model first", recipe)
-    missing = [key for key in CONDITIONS if metrics.get(key) is None]
-    for metric in METRICS:
-        group = metrics.get(metric.group)
-        value = group.get(metric.key) if isinstance(group, dict) else None
-        if not isinstance(value, int | float):
-            missing.append(f"{metric.group}.{metric.key}")
-    if missing:
-        raise HubError(f"{path} lacks {', '.join(missing)}: write it again with evaluate.py and --split.")
-    return metrics
+def _read_twin(folder: Path, facts: dict, metrics: dict, shown: list[Metric]) -> dict:
+    """metrics_flat.json, measured as metrics.json was."""
+    path = folder / "metrics_flat.json"
+    twin = read_json(path, "evaluate the flat twin first", facts["recipe"])
+    check_metrics(twin, [*shown, Metric("num_parameters", "parameters")], path)
+    check_twin(metrics, twin, path)
+    return twin
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.1f} million"
 
 
 def read_json(path: Path, remedy: str = "is this a checkpoint folder?", recipe: str | None = None) -> dict:

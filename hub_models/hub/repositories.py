@@ -24,7 +24,7 @@ REQUIRED_FILES = ("config.json", "model.safetensors", "processor_config.json")
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 # What else of a checkpoint folder belongs to the model. Code and card are always written anew; logs, summaries of data
 # and the like stay at home: they tell of the machine that trained it.
-EXTRA_FILES = ("*.safetensors", "metrics.json", "generation_config.json", "*.mid", "*.wav", "*.png")
+EXTRA_FILES = ("*.safetensors", "metrics*.json", "generation_config.json", "*.mid", "*.wav", "*.png")
 
 
 @dataclass
@@ -123,8 +123,11 @@ def load_checkpoint(folder: Path):
     register_classes(folder)
     try:
         processor = AutoProcessor.from_pretrained(folder)
-        # Tensors of another shape shall be reported, not raised, to be told together with what is missing.
-        model, report = AutoModel.from_pretrained(folder, output_loading_info=True, ignore_mismatched_sizes=True)
+        # Tensors of another shape shall be reported, not raised, to be told together with what is missing. "auto": half
+        # precision is published as half precision.
+        model, report = AutoModel.from_pretrained(
+            folder, dtype="auto", output_loading_info=True, ignore_mismatched_sizes=True
+        )
     except Exception as error:  # whatever transformers, safetensors or the model raise for a broken file
         reason = " ".join(str(error).split()).split(". ")[0].rstrip(".!") or type(error).__name__
         raise HubError(f"{folder} does not load: {reason}.") from error

@@ -1,12 +1,19 @@
-"""MusicVAE: latent spaces of melodies and drums, registered with transformers' Auto classes."""
+"""MusicVAE: latent spaces of melodies, drums, trios and grooves, registered with transformers' Auto classes."""
 
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
 from .attributes import ATTRIBUTES, compute_attribute_vectors, load_attribute_vectors, measure, save_attribute_vectors
+from .chord_annotations import with_chords
+from .chord_symbols import ChordSymbolError
+from .chords import chord_controls, chord_progression, transpose_chords
 from .configuration_music_vae import PRESETS, MusicVAEConfig
+from .drum_maps import DRUM_MAPS
+from .grooves import groove_from_grid, groove_from_taps
 from .modeling_music_vae import MusicVAEModel, MusicVAEOutput, MusicVAEPosterior, slerp
 from .note_sequence import MidiError, MidiLimits, NoteSequence, read_midi
 from .processing_music_vae import MusicVAEFeatures, MusicVAEProcessor, NoExamplesError, Window
+from .song_latents import Song
+from .songs import MetreError, decode_song, encode_song
 
 AutoConfig.register(MusicVAEConfig.model_type, MusicVAEConfig)
 AutoModel.register(MusicVAEConfig, MusicVAEModel)
@@ -14,7 +21,10 @@ AutoProcessor.register(MusicVAEConfig, MusicVAEProcessor)
 
 __all__ = [
     "ATTRIBUTES",
+    "DRUM_MAPS",
     "PRESETS",
+    "ChordSymbolError",
+    "MetreError",
     "MidiError",
     "MidiLimits",
     "MusicVAEConfig",
@@ -25,11 +35,20 @@ __all__ = [
     "MusicVAEProcessor",
     "NoExamplesError",
     "NoteSequence",
+    "Song",
     "Window",
+    "chord_controls",
+    "chord_progression",
     "compute_attribute_vectors",
+    "decode_song",
+    "encode_song",
+    "groove_from_grid",
+    "groove_from_taps",
     "load_attribute_vectors",
     "measure",
     "read_midi",
     "save_attribute_vectors",
     "slerp",
+    "transpose_chords",
+    "with_chords",
 ]

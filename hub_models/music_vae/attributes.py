@@ -88,7 +88,7 @@ def compute_attribute_vectors(
     model: MusicVAEModel, processor: MusicVAEProcessor, sequences: np.ndarray, batch_size: int = 512
 ) -> dict[str, Tensor]:
     """For each attribute, the mean latent of the quarter of `sequences` (N, T) that has most of it minus that of the quarter
-    that has least, shape (latent_size,).
+    that has least, shape (latent_size,). With chords, `sequences` are examples (N, T, 2).
 
     Raises:
         ValueError: for other than melodies, or fewer than 8 sequences.
@@ -97,13 +97,15 @@ def compute_attribute_vectors(
         raise ValueError(f"Attributes are those of melodies; the processor reads {processor.representation}.")
     if len(sequences) < 8:
         raise ValueError(f"Attribute vectors need at least 8 sequences, got {len(sequences)}.")
-    latents = []
+    latents, melodies = [], []
     for start in range(0, len(sequences), batch_size):
         features = processor.features(sequences[start : start + batch_size])
-        latents.append(model.encode(features["input_values"].to(model.device)).mean.float().cpu())
+        melodies.append(features["labels"])
+        inputs = {name: features[name].to(model.device) for name in ("input_values", "controls") if name in features}
+        latents.append(model.encode(**inputs).mean.float().cpu())
     latents = torch.cat(latents)
     vectors = {}
-    for name, values in measure(sequences, processor.min_pitch).items():
+    for name, values in measure(torch.cat(melodies), processor.min_pitch).items():
         order = torch.from_numpy(np.argsort(values, kind="stable"))
         quarter = len(order) // 4
         vectors[name] = latents[order[-quarter:]].mean(dim=0) - latents[order[:quarter]].mean(dim=0)

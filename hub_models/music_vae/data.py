@@ -9,10 +9,12 @@ import csv
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
+import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,14 +25,19 @@ import numpy as np
 from hub_models.training import NoTrainingDataError
 from hub_models.training.data_order import ExampleKey
 
+from .melodies import transpose_melodies
 from .note_sequence import MidiError, NoteSequence, read_score
 from .processing_music_vae import MusicVAEProcessor
+from .representation import as_items
 
 MIDI_SUFFIXES = (".mid", ".midi")
 FILES_PER_BATCH = 16
 LISTED_REASONS = 5
-# Three hours at 500 quarter notes a minute: a tempo of a million would pass the limit in seconds and fill the memory.
 ROWS_PER_SHARD = 5_000_000
+# A song of many tracks has thousands of trios, nearly all alike: a file with more examples than this gives a random choice.
+BYTES_PER_FILE = 1_000_000
+# Settings of a processor that examples do not depend on: they work in `features`.
+NOT_EXTRACTED = ("corruptions", "hits_control")
 
 
 @dataclass(frozen=True)
@@ -47,14 +54,14 @@ class Windows:
     """The examples extracted from a set of files.
 
     Attributes:
-        ids: events of each example, shape (N, T), uint16.
+        examples: shape (N, *example_shape) of the processor.
         file_index: which of `files` each example comes from, shape (N,).
         files: the files read.
         summary: counts: files, files without examples, broken files, windows.
         folder: the cache folder; `rejected.jsonl` there lists each file that gave nothing, and why.
     """
 
-    ids: np.ndarray
+    examples: np.ndarray
     file_index: np.ndarray
     files: list[MidiFile]
     summary: dict[str, Any]
@@ -67,14 +74,14 @@ class Windows:
     def select(
         self, split: str | None = None, max_windows_per_file: int | None = None, deduplicate: bool = False, seed: int = 0
     ) -> np.ndarray:
-        """The examples of one split (None: all), shape (M, T).
+        """The examples of one split (None: all), shape (M, *example_shape).
 
         Args:
             max_windows_per_file: keep a random choice of at most so many of each file.
             deduplicate: keep the first of equal examples, over all files.
             seed: decides the random choice.
         """
-        rows = np.arange(len(self.ids))
+        rows = np.arange(len(self.examples))
         if split is not None:
             rows = rows[self.splits[self.file_index] == split] if len(rows) else rows
         if max_windows_per_file is not None and len(rows):
@@ -84,9 +91,9 @@ class Windows:
             place_in_file = np.arange(len(rows)) - np.searchsorted(owners, owners)
             rows = np.sort(rows[place_in_file < max_windows_per_file])
         if deduplicate and len(rows):
-            _, first = np.unique(_as_items(self.ids[rows]), return_index=True)
+            _, first = np.unique(as_items(self.examples[rows]), return_index=True)
             rows = rows[np.sort(first)]
-        return self.ids[rows]
+        return self.examples[rows]
 
 
 def find_midi_files(
@@ -161,9 +168,9 @@ def prepare_windows(
                 if not (folder / "summary.json").exists():
                     raise
     table = datasets.load_from_disk(str(folder)).data
-    ids = table.column("ids").combine_chunks()
+    examples = table.column("example").combine_chunks()
     return Windows(
-        ids=ids.flatten().to_numpy().reshape(-1, processor.window_steps),
+        examples=examples.flatten().to_numpy().reshape(-1, *processor.example_shape),
         file_index=table.column("file_index").to_numpy(),
         files=list(files),
         summary=json.loads((folder / "summary.json").read_text()),
@@ -175,7 +182,9 @@ def _extract_files(files: Sequence[MidiFile], processor: MusicVAEProcessor, fold
     """Write `folder/result`: the Arrow data set, rejected.jsonl, summary.json."""
     features = datasets.Features(
         {
-            "ids": datasets.List(datasets.Value("uint16"), length=processor.window_steps),
+            "example": datasets.List(
+                datasets.Value(processor.example_dtype.name), length=math.prod(processor.example_shape)
+            ),
             "file_index": datasets.Value("int32"),
             "problem": datasets.Value("string"),
             "reasons": datasets.Value("string"),
@@ -200,7 +209,7 @@ def _extract_files(files: Sequence[MidiFile], processor: MusicVAEProcessor, fold
     kept = np.flatnonzero(is_window)
     kept = kept[np.argsort(file_index[kept], kind="stable")]
     result = folder / "result"
-    datasets.Dataset(rows.data.table.take(kept).select(["ids", "file_index"])).save_to_disk(
+    datasets.Dataset(rows.data.table.take(kept).select(["example", "file_index"])).save_to_disk(
         str(result), num_shards=max(1, len(kept) // ROWS_PER_SHARD)
     )
 
@@ -223,13 +232,14 @@ def _extract_files(files: Sequence[MidiFile], processor: MusicVAEProcessor, fold
 
 def _extract_batch(batch: dict[str, list], processor: MusicVAEProcessor) -> dict[str, list]:
     """Rows of several files: one per window, or one that says why a file gave none."""
-    rows: dict[str, list] = {"ids": [], "file_index": [], "problem": [], "reasons": []}
+    examples, rows = [], {"file_index": [], "problem": [], "reasons": []}
+    most = max(1, BYTES_PER_FILE // (math.prod(processor.example_shape) * processor.example_dtype.itemsize))
     for path, index in zip(batch["path"], batch["file_index"], strict=True):
         problem, reasons = None, []
         try:
             extraction = processor.extract(NoteSequence.from_symusic(read_score(path)))
-            ids = extraction.ids
-            if len(ids) == 0:
+            found = extraction.examples
+            if len(found) == 0:
                 problem, reasons = "empty", [str(rejection) for rejection in extraction.rejections[:LISTED_REASONS]]
                 reasons = reasons or ["the file holds no notes"]
         except MidiError as error:
@@ -237,45 +247,57 @@ def _extract_batch(batch: dict[str, list], processor: MusicVAEProcessor) -> dict
         except Exception as error:  # whatever a hostile file provokes, the other files are not lost
             problem, reasons = "broken", [f"{type(error).__name__}: {error}"[:500]]
         if problem is not None:
-            ids = np.zeros((1, processor.window_steps))
-        rows["ids"].append(ids.astype(np.uint16))
-        rows["file_index"].extend([index] * len(ids))
-        rows["problem"].extend([problem] * len(ids))
-        rows["reasons"].extend([json.dumps(reasons) if problem else None] * len(ids))
-    return {**rows, "ids": np.concatenate(rows["ids"])}
+            found = np.zeros((1, *processor.example_shape))
+        elif len(found) > most:
+            choice = np.random.default_rng(int(index)).permutation(len(found))[:most]
+            found = found[np.sort(choice)]
+        examples.append(found.reshape(len(found), -1).astype(processor.example_dtype))
+        rows["file_index"].extend([index] * len(found))
+        rows["problem"].extend([problem] * len(found))
+        rows["reasons"].extend([json.dumps(reasons) if problem else None] * len(found))
+    return {"example": np.concatenate(examples), **rows}
 
 
 class WindowDataset:
     """Examples for the training loop, indexed by batches of `ExampleKey`; with random transposition when asked for.
 
     Args:
-        ids: events, shape (N, T).
+        examples: shape (N, T, ...).
         transpose_semitones: each example is shifted by a random number of semitones from minus to plus this, one draw
-            per epoch and example. 0: none. Melodies only.
-        num_pitches: how many pitches the events have (88: events 2..89). Notes moved beyond them are dropped.
+            per epoch and example. 0: none.
+        transpose: shifts examples (M, T, ...) by semitones (M,); see `Representation.transpose`. Default: melodies of 88
+            pitches.
         seed: decides the draws.
     """
 
-    def __init__(self, ids: np.ndarray, transpose_semitones: int = 0, num_pitches: int = 88, seed: int = 0):
-        self.ids = ids
+    def __init__(
+        self,
+        examples: np.ndarray,
+        transpose_semitones: int = 0,
+        transpose: Callable[[np.ndarray, np.ndarray], np.ndarray] = transpose_melodies,
+        seed: int = 0,
+    ):
+        self.examples = examples
         self.transpose_semitones = transpose_semitones
-        self.num_pitches = num_pitches
+        self.transpose = transpose
         self.seed = seed
         self._shifts: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.examples)
 
     def __getitems__(self, keys: Sequence[ExampleKey]) -> np.ndarray:
-        """The events of several examples, shape (len(keys), T), int64."""
-        ids = self.ids[[key.index for key in keys]].astype(np.int64)
+        """Several examples, shape (len(keys), T, ...); small integers as int64."""
+        examples = self.examples[[key.index for key in keys]]
+        if examples.dtype.kind in "iu" and examples.dtype.itemsize < 8:
+            examples = examples.astype(np.int64)
         if self.transpose_semitones == 0:
-            return ids
-        return transpose_melodies(ids, np.array([self._shift(key) for key in keys]), self.num_pitches)
+            return examples
+        return self.transpose(examples, np.array([self._shift(key) for key in keys]))
 
     def __getitem__(self, key: ExampleKey) -> np.ndarray:
-        """The events of one example, shape (T,), int64."""
-        return self.__getitems__([key])[0]
+        """One example, shape (T, ...)."""
+        return WindowDataset.__getitems__(self, [key])[0]
 
     def _shift(self, key: ExampleKey) -> int:
         if key.epoch not in self._shifts:
@@ -287,41 +309,26 @@ class WindowDataset:
         return int(self._shifts[key.epoch][key.index])
 
 
-def transpose_melodies(ids: np.ndarray, semitones: np.ndarray, num_pitches: int) -> np.ndarray:
-    """Melodies moved up or down; notes that leave the range are dropped, as if they had never been played.
+class SeededWindowDataset(WindowDataset):
+    """As [`WindowDataset`], and with each example a seed for what the processor draws when it makes its features."""
 
-    A melody that would lose all its notes stays as it is. Where a dropped note had cut another, that one now ends there.
-
-    Args:
-        ids: melody events, shape (N, T): 0 none, 1 note off, 2.. note on.
-        semitones: shift of each melody, shape (N,).
-        num_pitches: number of pitches; the last event is `num_pitches + 1`.
-    """
-    is_note = ids >= 2
-    moved = np.where(is_note, ids + semitones[:, None], ids)
-    dropped = is_note & ((moved < 2) | (moved > num_pitches + 1))
-    moved[dropped] = 1
-    # A note off is kept only while a note sounds, that is if the event before it is a note on.
-    steps = np.arange(ids.shape[1])
-    latest = np.maximum.accumulate(np.where(moved != 0, steps, -1), axis=1)
-    before = np.concatenate([np.full((len(ids), 1), -1), latest[:, :-1]], axis=1)
-    follows_note = (before >= 0) & (np.take_along_axis(moved, np.maximum(before, 0), axis=1) >= 2)
-    moved[(moved == 1) & ~follows_note] = 0
-    lost = ~(moved >= 2).any(axis=1)
-    moved[lost] = ids[lost]
-    return moved
+    def __getitems__(self, keys: Sequence[ExampleKey]) -> tuple[np.ndarray, list[list[int]]]:
+        """Several examples, shape (len(keys), T, ...), and their seeds."""
+        return super().__getitems__(keys), [[self.seed, key.epoch, key.index, 2] for key in keys]
 
 
 def overlap(examples: np.ndarray, others: np.ndarray) -> float:
-    """Share of `examples` (N, T) that occur exactly among `others` (M, T)."""
+    """Share of `examples` (N, ...) that occur exactly among `others` (M, ...)."""
     if len(examples) == 0:
         return 0.0
-    return float(np.isin(_as_items(examples), _as_items(others)).mean())
+    return float(np.isin(as_items(examples), as_items(others)).mean())
 
 
-def fingerprint_of(ids: np.ndarray) -> str:
-    """A short text that is the same for the same examples (N, T) in the same order, wherever they come from."""
-    return hashlib.sha256(f"{ids.dtype}{ids.shape}".encode() + np.ascontiguousarray(ids).tobytes()).hexdigest()[:24]
+def fingerprint_of(examples: np.ndarray) -> str:
+    """A short text that is the same for the same examples (N, ...) in the same order, wherever they come from."""
+    digest = hashlib.sha256(f"{examples.dtype}{examples.shape}".encode())
+    digest.update(np.ascontiguousarray(examples))
+    return digest.hexdigest()[:24]
 
 
 def describe_rejections(folder: Path, limit: int = 5) -> str:
@@ -331,12 +338,6 @@ def describe_rejections(folder: Path, limit: int = 5) -> str:
         counts.update(reason.partition(": ")[2] or reason for reason in json.loads(line)["reasons"])
     common = "; ".join(f"{reason} ({count}x)" for reason, count in counts.most_common(limit))
     return f"Most frequent reasons: {common}." if common else "No reasons are recorded."
-
-
-def _as_items(ids: np.ndarray) -> np.ndarray:
-    """Rows as single comparable items."""
-    ids = np.ascontiguousarray(ids)
-    return ids.view(np.dtype((np.void, ids.dtype.itemsize * ids.shape[1]))).ravel()
 
 
 def _read_splits(path: Path) -> list[tuple[str, str]]:
@@ -358,17 +359,29 @@ def _fingerprint(files: Sequence[MidiFile], processor: MusicVAEProcessor) -> str
     for file in files:
         status = os.stat(file.path)
         digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-    digest.update(json.dumps(processor.to_dict(), sort_keys=True, default=str).encode())
-    digest.update(_code_version().encode())
+    settings = {name: value for name, value in processor.to_dict().items() if name not in NOT_EXTRACTED}
+    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    digest.update(_code_version(processor).encode())
     return digest.hexdigest()[:24]
 
 
-def _code_version() -> str:
+def _code_version(processor: MusicVAEProcessor) -> str:
     """Changes with the source that reads and extracts."""
     digest = hashlib.sha256(importlib.metadata.version("symusic").encode())
-    for name in ("data", "drums", "melodies", "note_sequence", "pieces", "processing_music_vae"):
-        digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
+    for name in sorted(_modules_behind(type(processor.codec).__module__) | {__name__}):
+        digest.update(Path(sys.modules[name].__file__).read_bytes())
     return digest.hexdigest()
+
+
+def _modules_behind(module: str) -> set[str]:
+    """A module and those of this package that it imports from, directly or not."""
+    found, waiting = set(), {module}
+    while waiting:
+        module = waiting.pop()
+        found.add(module)
+        imported = {str(getattr(value, "__module__", None)) for value in vars(sys.modules[module]).values()}
+        waiting |= {name for name in imported if name.startswith(f"{__package__}.")} - found
+    return found
 
 
 def _number_of_cores() -> int:

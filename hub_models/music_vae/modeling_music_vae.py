@@ -25,9 +25,9 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_music_vae import MAX_SEQUENCE_LENGTH, MusicVAEConfig
-from .decoders import AutoregressiveDecoder
-from .encoders import BidirectionalEncoder
-from .output_heads import HEADS
+from .decoders import build_decoder
+from .encoders import build_encoder
+from .output_heads import NADEHead
 from .recurrent import LSTM, LatentProjection
 
 
@@ -63,11 +63,14 @@ class MusicVAEOutput(ModelOutput):
         reconstruction_loss (`Tensor` of shape ()): its first term.
         kl_divergence (`Tensor` of shape ()): mean KL divergence from the prior, before free bits.
         kl_cost (`Tensor` of shape ()): mean KL divergence beyond the free bits.
-        accuracy (`Tensor` of shape ()): share of valid steps whose likeliest event is the label.
+        accuracy (`Tensor` of shape ()): share of valid steps whose likeliest event is the label; the mean over the parts of
+            a step and over the segments of a hierarchical decoder, where there are several.
+        part_accuracy (`Tensor` of shape (parts,)): the same for each part of a step, such as melody, bass and drums.
         logits (`Tensor` of shape (B, T, output_size)): teacher-forced decoder outputs.
         latents (`Tensor` of shape (B, latent_size)): the z that was decoded.
         posterior ([`MusicVAEPosterior`]): where z was drawn from.
         sequence_reconstruction_loss (`Tensor` of shape (B,)): the reconstruction loss of each sequence.
+        segment_reconstruction_loss (`Tensor` of shape (B, segments)): the same for each segment of a hierarchical decoder.
     """
 
     loss: Tensor | None = None
@@ -75,10 +78,12 @@ class MusicVAEOutput(ModelOutput):
     kl_divergence: Tensor | None = None
     kl_cost: Tensor | None = None
     accuracy: Tensor | None = None
+    part_accuracy: Tensor | None = None
     logits: Tensor | None = None
     latents: Tensor | None = None
     posterior: MusicVAEPosterior | None = None
     sequence_reconstruction_loss: Tensor | None = None
+    segment_reconstruction_loss: Tensor | None = None
 
 
 class MusicVAEPreTrainedModel(PreTrainedModel):
@@ -88,7 +93,7 @@ class MusicVAEPreTrainedModel(PreTrainedModel):
     config_class = MusicVAEConfig
     base_model_prefix = "music_vae"
     main_input_name = "input_values"
-    _no_split_modules = ["BidirectionalEncoder", "AutoregressiveDecoder"]
+    _no_split_modules = ["BidirectionalEncoder", "HierarchicalEncoder", "AutoregressiveDecoder"]
 
     # The original's rules for every module; transformers' defaults would overwrite them.
     # trf-ignore: TRF018
@@ -114,17 +119,23 @@ class MusicVAEPreTrainedModel(PreTrainedModel):
         elif isinstance(module, nn.Linear):
             init.xavier_uniform_(module.weight)
             init.zeros_(module.bias)
+        elif isinstance(module, NADEHead):
+            init.xavier_uniform_(module.encoder_weight)
+            init.xavier_uniform_(module.decoder_weight)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs):
         """As in transformers, but strict: weights that are damaged or do not fit the configuration are an error, never
-        quietly replaced by random ones.
+        quietly replaced by random ones. The model is in float32, however its weights are stored, unless `dtype` says
+        otherwise (`"auto"`: as stored).
 
         Raises:
             ValueError: one sentence that names the first tensor at fault.
         """
         report_wanted = kwargs.pop("output_loading_info", False)
         misfits_allowed = kwargs.pop("ignore_mismatched_sizes", False)
+        if kwargs.get("dtype") is None and kwargs.get("torch_dtype") is None:
+            kwargs["dtype"] = torch.float32  # half precision saves disk; arithmetic in it is slow or missing on CPUs
         try:
             model, report = super().from_pretrained(
                 pretrained_model_name_or_path,
@@ -156,8 +167,16 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
     r"""
     MusicVAE for fixed-length sequences of events: encode music to a latent vector, decode, sample, interpolate.
 
-    Sequences are integers of shape (B, T): melody events (0 no event, 1 note off, 2 + n note on at the n-th pitch) or drum
-    combinations (bit c set where class c is hit). [`MusicVAEProcessor`] makes them from MIDI and turns them back.
+    Sequences have the shape (B, T, ...), by `config.output_type`:
+
+    - `"categorical"`: integers (B, T), such as melody events (0 no event, 1 note off, 2 + n note on at the n-th pitch) or
+      drum combinations (bit c set where class c is hit);
+    - `"multi_categorical"`: integers (B, T, parts), such as melody event, bass event and drum combination of a trio;
+    - `"nade"`: integers (B, T, drums), 1 where a drum is hit;
+    - `"groove"`: floats (B, T, 3 * drums), the hits, velocities and timing offsets of all drums.
+
+    [`MusicVAEProcessor`] makes them from MIDI and turns them back. Where `config.control_size` is not 0, encoder and decoder
+    also read `controls` (B, T, control_size), such as chords.
 
     Example:
 
@@ -169,13 +188,14 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
 
     def __init__(self, config: MusicVAEConfig):
         super().__init__(config)
-        head = HEADS[config.output_type](config.output_size)
-        self.encoder = BidirectionalEncoder(config.input_size, config.encoder_hidden_sizes, config.dropout)
+        control_size = config.control_size
+        self.encoder = build_encoder(config, control_size)
+        if config.control_hidden_sizes:
+            self.control_encoder = LSTM(control_size, config.control_hidden_sizes, bidirectional=True)
+            control_size = 2 * config.control_hidden_sizes[-1]
         self.latent_mean = LatentProjection(self.encoder.embedding_size, config.latent_size)
         self.latent_std = LatentProjection(self.encoder.embedding_size, config.latent_size)
-        self.decoder = AutoregressiveDecoder(
-            config.latent_size, config.decoder_hidden_sizes, config.output_size, head, config.dropout
-        )
+        self.decoder = build_decoder(config, control_size)
         self.post_init()
 
     @can_return_tuple
@@ -189,15 +209,17 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         sampling_mask: Tensor | None = None,
         sampling_temperature: float | None = 1.0,
         generator: torch.Generator | None = None,
+        controls: Tensor | None = None,
     ) -> MusicVAEOutput:
         r"""
         Encodes, draws z, decodes with teacher forcing and computes the loss (paper equation 2).
 
         Args:
             input_values (`Tensor` of shape (B, T, input_size)): encoder inputs.
-            lengths (`Tensor` of shape (B,), *optional*): number of valid steps of each sequence, 1..T; None: all.
-            labels (`Tensor` of shape (B, T), *optional*): the events to reconstruct. Without labels only `latents` and
-                `posterior` are given.
+            lengths (`Tensor` of shape (B,), *optional*): number of valid steps of each sequence, 1..T; None: all. Models
+                with a hierarchical encoder or decoder take all steps, or a number for each segment, (B, segments).
+            labels (`Tensor` of shape (B, T, ...), *optional*): the sequences to reconstruct. Without labels only `latents`
+                and `posterior` are given.
             global_step (`int`, *optional*): number of the training step, from 0. It sets beta and, while training, the
                 probability of scheduled sampling. None: beta = `max_beta` and teacher forcing.
             noise (`Tensor` of shape (B, latent_size), *optional*): the standard normal draw behind z; None draws it.
@@ -205,51 +227,54 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
                 *after* reads the model's own output. None draws it from the schedule.
             sampling_temperature (`float`, *optional*): of scheduled sampling; None feeds back the likeliest event.
             generator (`torch.Generator`, *optional*): for z and scheduled sampling.
+            controls (`Tensor` of shape (B, T, control_size), *optional*): what encoder and decoder read at every step, for
+                models that have controls.
         """
-        posterior = self.encode(input_values, lengths)
+        posterior = self.encode(input_values, lengths, controls)
         latents = posterior.sample(generator) if noise is None else posterior.mean + posterior.std * noise
         output = MusicVAEOutput(latents=latents, posterior=posterior)
         if labels is not None:
-            mask = self._valid_steps(labels, lengths)
             if sampling_mask is None and self.training and global_step is not None:
                 sampling_mask = self._draw_sampling_mask(labels, global_step, generator)
+            control_values = self._read_controls(controls, len(labels), labels.shape[1])
             previous = labels
             if sampling_mask is not None:
+                forced = (labels, sampling_mask)
                 previous = self.decoder.generate(
-                    latents, labels.shape[1], sampling_temperature, generator, forced=(labels, sampling_mask)
+                    latents, labels.shape[1], sampling_temperature, generator, control_values, forced
                 )
             # Sampled inputs carry no gradient, so the differentiable pass is teacher forcing on what was fed.
-            output.logits = self.decoder(latents, self.decoder.shift(previous))
-            nll = self.decoder.head.negative_log_likelihood(output.logits, labels) * mask
-            correct = self.decoder.head.correct(output.logits, labels) * mask
+            output.logits = self.decoder(latents, self._shift(previous), control_values)
+            self._add_reconstruction(output, labels, lengths)
             divergence = posterior.kl_divergence()
             beta = self.config.max_beta if global_step is None else self.config.beta(global_step)
-            output.sequence_reconstruction_loss = nll.sum(dim=-1)
-            output.reconstruction_loss = output.sequence_reconstruction_loss.mean()
             output.kl_divergence = divergence.mean()
             output.kl_cost = F.relu(divergence - self.config.free_nats).mean()
-            output.accuracy = correct.sum() / mask.sum()
             output.loss = output.reconstruction_loss + beta * output.kl_cost
         return output
 
-    def encode(self, input_values: Tensor, lengths: Tensor | None = None) -> MusicVAEPosterior:
-        """The posterior of a batch: input_values (B, T, input_size), lengths (B,) to mean and std (B, latent_size).
+    def encode(
+        self, input_values: Tensor, lengths: Tensor | None = None, controls: Tensor | None = None
+    ) -> MusicVAEPosterior:
+        """The posterior of a batch: input_values (B, T, input_size), lengths (B,) or (B, segments) and controls
+        (B, T, control_size) as in [`forward`], to mean and std (B, latent_size).
 
         Raises:
-            ValueError: where the shapes do not fit the model, or a length is not within 1..T.
+            ValueError: where the shapes do not fit the model, or a length is out of range.
         """
         if input_values.ndim != 3 or input_values.shape[-1] != self.config.input_size or 0 in input_values.shape:
             raise ValueError(
                 f"input_values must have the shape (batch, steps, {self.config.input_size}), all positive; "
                 f"got {tuple(input_values.shape)}."
             )
-        if lengths is not None:
-            steps = input_values.shape[1]
-            if lengths.shape != input_values.shape[:1] or lengths.min() < 1 or lengths.max() > steps:
-                raise ValueError(f"lengths must be one number of steps within 1..{steps} per sequence, got {lengths}.")
-            if bool((lengths == steps).all()):
-                lengths = None
-        embedding = self.encoder(input_values.to(self.dtype), lengths)
+        steps = input_values.shape[1]
+        self._check_length(steps)
+        lengths = self._check_lengths(lengths, len(input_values), steps)
+        controls = self._check_controls(controls, len(input_values), steps)
+        input_values = input_values.to(self.dtype)
+        if controls is not None:
+            input_values = torch.cat([input_values, controls], dim=-1)
+        embedding = self.encoder(input_values, lengths)
         return MusicVAEPosterior(mean=self.latent_mean(embedding), std=F.softplus(self.latent_std(embedding)))
 
     def decode(
@@ -258,29 +283,62 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         length: int | None = None,
         temperature: float | None = 1.0,
         generator: torch.Generator | None = None,
+        controls: Tensor | None = None,
+        batch_size: int = 256,
     ) -> Tensor:
-        """Decodes latents (B, latent_size) to sequences (B, length), free-running.
+        """Decodes latents (B, latent_size) to sequences (B, length, ...), free-running.
 
         Args:
-            length (`int`, *optional*): steps; `config.max_sequence_length` by default.
+            length (`int`, *optional*): steps; the length of the controls, or `config.max_sequence_length` by default. A
+                hierarchical decoder writes at most `config.max_sequence_length`.
             temperature (`float`, *optional*): divides the logits before each draw; None takes the likeliest event.
             generator (`torch.Generator`, *optional*): for the draws.
+            controls (`Tensor` of shape (T, control_size) or (B, T, control_size), *optional*): what every step reads, one
+                for all or one each, for models that have controls.
+            batch_size (`int`, defaults to 256): latents that are decoded at a time; more need no more memory.
 
         Raises:
-            ValueError: for latents of another size, a temperature that is not positive, a length out of range.
+            ValueError: for latents of another size, a temperature that is not positive, a length out of range, or
+                controls that do not fit.
         """
-        length = self.config.max_sequence_length if length is None else length
         self._check_latents(latents)
         if temperature is not None and not (math.isfinite(temperature) and temperature > 0):
             raise ValueError(f"temperature must be a positive number, or None for the likeliest events; got {temperature}.")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+        if length is None:
+            length = self.config.max_sequence_length if controls is None else controls.shape[-2]
         if not 1 <= length <= MAX_SEQUENCE_LENGTH:
             raise ValueError(f"length must be between 1 and {MAX_SEQUENCE_LENGTH} steps, got {length}.")
-        return self.decoder.generate(latents.to(self.device, self.dtype), length, temperature, generator)
+        if self.config.decoder_level_lengths is not None and length > self.config.max_sequence_length:
+            raise ValueError(
+                f"This model's hierarchical decoder writes at most {self.config.max_sequence_length} steps, got {length}."
+            )
+        latents = latents.to(self.device, self.dtype)
+        sequences = []
+        for start in range(0, len(latents), batch_size):
+            part = latents[start : start + batch_size]
+            own = controls if controls is None or controls.ndim == 2 else controls[start : start + batch_size]
+            control_values = self._read_controls(own, len(part), length)
+            sequences.append(self.decoder.generate(part, length, temperature, generator, control_values))
+        return torch.cat(sequences)
 
-    def teacher_forced_logits(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Outputs (B, T, output_size) for latents (B, latent_size) when every step reads the label before it."""
+    def teacher_forced_logits(self, latents: Tensor, labels: Tensor, controls: Tensor | None = None) -> Tensor:
+        """Outputs (B, T, output_size) for latents (B, latent_size) when every step reads the label (B, T, ...) before it."""
         self._check_latents(latents)
-        return self.decoder(latents.to(self.device, self.dtype), self.decoder.shift(labels))
+        control_values = self._read_controls(controls, len(latents), labels.shape[1])
+        return self.decoder(latents.to(self.device, self.dtype), self._shift(labels), control_values)
+
+    def segment_embeddings(self, latents: Tensor) -> Tensor:
+        """What the conductor of a hierarchical decoder makes of latents (B, latent_size): (B, segments, embedding_size).
+
+        Raises:
+            ValueError: where the decoder is not hierarchical.
+        """
+        if self.config.decoder_level_lengths is None:
+            raise ValueError("This model's decoder is not hierarchical: it has no segments.")
+        self._check_latents(latents)
+        return self.decoder.conduct(latents.to(self.device, self.dtype))
 
     def sample(
         self,
@@ -288,13 +346,15 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         temperature: float | None = 1.0,
         generator: torch.Generator | None = None,
         length: int | None = None,
+        controls: Tensor | None = None,
+        batch_size: int = 256,
     ) -> Tensor:
-        """Draws `num_samples` latents from the prior and decodes them to sequences (num_samples, length)."""
+        """Draws `num_samples` latents from the prior and decodes them to sequences (num_samples, length, ...)."""
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, got {num_samples}.")
         shape = (num_samples, self.config.latent_size)
         latents = torch.randn(shape, generator=generator, device=self.device, dtype=self.dtype)
-        return self.decode(latents, length, temperature, generator)
+        return self.decode(latents, length, temperature, generator, controls, batch_size)
 
     def reconstruct(
         self,
@@ -302,9 +362,11 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         lengths: Tensor | None = None,
         temperature: float | None = None,
         generator: torch.Generator | None = None,
+        controls: Tensor | None = None,
     ) -> Tensor:
-        """Encodes (B, T, input_size) to the posterior's mean and decodes it to sequences (B, T)."""
-        return self.decode(self.encode(input_values, lengths).mean, input_values.shape[1], temperature, generator)
+        """Encodes (B, T, input_size) to the posterior's mean and decodes it to sequences (B, T, ...)."""
+        latents = self.encode(input_values, lengths, controls).mean
+        return self.decode(latents, input_values.shape[1], temperature, generator, controls)
 
     def interpolate(
         self,
@@ -314,13 +376,14 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         temperature: float | None = None,
         generator: torch.Generator | None = None,
         length: int | None = None,
+        controls: Tensor | None = None,
     ) -> Tensor:
         """Decodes `num_steps` points on the great arc from `start` to `end`, both (latent_size,) and both included, to
-        sequences (num_steps, length)."""
+        sequences (num_steps, length, ...)."""
         if num_steps < 2:
             raise ValueError(f"num_steps must be at least 2 (both ends), got {num_steps}.")
         fractions = torch.linspace(0.0, 1.0, num_steps, device=start.device, dtype=start.dtype)
-        return self.decode(slerp(start, end, fractions), length, temperature, generator)
+        return self.decode(slerp(start, end, fractions), length, temperature, generator, controls)
 
     def interpolate_corners(
         self,
@@ -329,8 +392,10 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         temperature: float | None = None,
         generator: torch.Generator | None = None,
         length: int | None = None,
+        controls: Tensor | None = None,
     ) -> Tensor:
-        """Decodes a square grid between four latents to sequences (num_steps, num_steps, length).
+        """Decodes a square grid between four latents to sequences
+        (num_steps, num_steps, length, ...).
 
         Args:
             corners (`Tensor` of shape (4, latent_size)): top left, top right, bottom left, bottom right.
@@ -344,7 +409,7 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         bottom = slerp(corners[2], corners[3], fractions)
         columns = [slerp(upper, lower, fractions) for upper, lower in zip(top, bottom, strict=True)]
         grid = torch.stack(columns, dim=1)
-        sequences = self.decode(grid.flatten(0, 1), length, temperature, generator)
+        sequences = self.decode(grid.flatten(0, 1), length, temperature, generator, controls)
         return sequences.unflatten(0, (num_steps, num_steps))
 
     def apply_attribute(self, latents: Tensor, direction: Tensor, strength: float) -> Tensor:
@@ -356,12 +421,85 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         if latents.ndim != 2 or latents.shape[-1] != self.config.latent_size:
             raise ValueError(f"latents must have the shape (batch, {self.config.latent_size}), got {tuple(latents.shape)}.")
 
+    def _check_length(self, steps: int):
+        """Hierarchical models cut a sequence into segments of fixed length, so its length is fixed too."""
+        config = self.config
+        is_hierarchical = config.encoder_level_lengths is not None or config.decoder_level_lengths is not None
+        if is_hierarchical and steps != config.max_sequence_length:
+            raise ValueError(f"Sequences of this hierarchical model have {config.max_sequence_length} steps, got {steps}.")
+
+    def _check_lengths(self, lengths: Tensor | None, batch_size: int, steps: int) -> Tensor | None:
+        """Lengths that the encoder takes; None where all steps are valid."""
+        if lengths is None:
+            return None
+        config = self.config
+        num_segments = None
+        if config.encoder_level_lengths is not None:
+            num_segments = config.encoder_level_lengths[1]
+        elif config.decoder_level_lengths is not None:
+            num_segments = 1  # the original splits these lengths evenly: all steps or none
+        if lengths.ndim == 2 and num_segments not in (None, 1):
+            shape, limit = (batch_size, num_segments), steps // num_segments
+        else:
+            shape, limit = (batch_size,), steps
+        if lengths.shape != shape or lengths.min() < 1 or lengths.max() > limit:
+            raise ValueError(f"lengths must be of shape {shape} and within 1..{limit} steps, got {lengths.tolist()}.")
+        if bool((lengths == limit).all()):
+            return None
+        if num_segments is not None and lengths.ndim == 1:
+            raise ValueError(f"lengths must be {steps}, all steps, for this hierarchical model; got {lengths.tolist()}.")
+        return lengths
+
+    def _read_controls(self, controls: Tensor | None, batch_size: int, steps: int) -> Tensor | None:
+        """Controls (T, control_size) or (B, T, control_size) as the decoder reads them, (B, steps, ...)."""
+        controls = self._check_controls(controls, batch_size, steps)
+        return self.control_encoder([controls])[0] if self.config.control_hidden_sizes else controls
+
+    def _check_controls(self, controls: Tensor | None, batch_size: int, steps: int) -> Tensor | None:
+        """Controls (T, control_size) or (B, T, control_size) as the encoder reads them, (B, steps, control_size)."""
+        size = self.config.control_size
+        if (controls is None) != (size == 0):
+            raise ValueError(
+                f"This model needs controls of {size} values per step." if size else "This model takes no controls."
+            )
+        if controls is None:
+            return None
+        if controls.ndim == 2:
+            controls = controls.expand(batch_size, -1, -1)
+        if controls.ndim != 3 or len(controls) != batch_size or controls.shape[1] < steps or controls.shape[2] != size:
+            raise ValueError(
+                f"controls must have the shape ({batch_size}, {steps}, {size}) or ({steps}, {size}); "
+                f"got {tuple(controls.shape)}."
+            )
+        return controls[:, :steps].to(self.device, self.dtype)
+
+    def _shift(self, labels: Tensor) -> Tensor:
+        """Labels (B, T, ...) to the teacher-forced inputs (B, T, feedback_size): one step later, zeros first."""
+        feedback = self.decoder.head.feedback(labels).to(self.dtype)
+        return F.pad(feedback[:, :-1], (0, 0, 1, 0))
+
+    def _add_reconstruction(self, output: MusicVAEOutput, labels: Tensor, lengths: Tensor | None):
+        """Losses and accuracies of the logits in `output`."""
+        head, mask = self.decoder.head, self._valid_steps(labels, lengths)
+        nll = head.negative_log_likelihood(output.logits, labels) * mask
+        correct = head.correct(output.logits.detach(), labels) * mask.unsqueeze(-1)
+        num_segments = (self.config.decoder_level_lengths or [1])[0]
+        segment_correct = correct.unflatten(1, (num_segments, -1)).sum(dim=(0, 2))  # (segments, parts)
+        segment_steps = mask.unflatten(1, (num_segments, -1)).sum(dim=(0, 2)).unsqueeze(-1)
+        output.part_accuracy = (segment_correct / segment_steps).mean(dim=0)
+        output.accuracy = output.part_accuracy.mean()
+        output.sequence_reconstruction_loss = nll.sum(dim=-1)
+        output.reconstruction_loss = output.sequence_reconstruction_loss.mean()
+        if self.config.decoder_level_lengths is not None:
+            output.segment_reconstruction_loss = nll.unflatten(1, (num_segments, -1)).sum(dim=-1)
+
     def _valid_steps(self, labels: Tensor, lengths: Tensor | None) -> Tensor:
-        """Float mask (B, T): 1 for the steps within each sequence's length."""
+        """Float mask (B, T): 1 for the steps within the length of each sequence, or of each of its segments."""
         if lengths is None:
             return torch.ones(labels.shape[:2], device=labels.device)
-        steps = torch.arange(labels.shape[1], device=labels.device)
-        return (steps < lengths.to(labels.device).unsqueeze(1)).float()
+        lengths = lengths.to(labels.device).view(len(labels), -1)
+        steps = torch.arange(labels.shape[1] // lengths.shape[1], device=labels.device)
+        return (steps < lengths.unsqueeze(-1)).float().flatten(1)
 
     def _draw_sampling_mask(self, labels: Tensor, global_step: int, generator: torch.Generator | None) -> Tensor | None:
         probability = self.config.scheduled_sampling_probability(global_step)

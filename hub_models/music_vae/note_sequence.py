@@ -3,7 +3,8 @@
 import io
 import os
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,9 @@ class NoteSequence:
         tempos (list of `(seconds, quarter, beats per minute)`): in order; the first at 0.
         time_signatures (list of `(seconds, quarter, numerator, denominator)`): in order, as in the file.
         instrument_names (list of `str`): by instrument.
+        texts (list of lists of `(seconds, quarter, text)`): the file's text events and its lyrics, each in order of time.
+        chords (list of `(seconds, quarter, symbol)`, *optional*): chord symbols that somebody has set beside the notes, in
+            order of time; `None` where nobody has.
         total_seconds, total_quarters (`float`): end of the last note.
     """
 
@@ -169,6 +173,8 @@ class NoteSequence:
     tempos: list[tuple[float, float, float]]
     time_signatures: list[tuple[float, float, int, int]]
     instrument_names: list[str]
+    texts: list[list[tuple[float, float, str]]] = field(default_factory=list)
+    chords: list[tuple[float, float, str]] | None = None
 
     def __len__(self) -> int:
         return len(self.pitch)
@@ -190,6 +196,7 @@ class NoteSequence:
             for note in instrument.notes
         ]
         columns = np.array(rows, dtype=np.float64).reshape(len(rows), 7).T
+        columns[2] = np.maximum(columns[2], 0.0)  # the first hit of a decoded groove may be early
         tempo_times, tempi = midi.get_tempo_changes()
         tempo_quarters = _integrate_quarters(tempo_times, tempi)
 
@@ -214,6 +221,7 @@ class NoteSequence:
                 instrument.name.strip() or _program_name(instrument.program, instrument.is_drum)
                 for instrument in midi.instruments
             ],
+            texts=[_timed_texts(events, quarters) for events in (midi.text_events, midi.lyrics) if events],
         )
 
     @classmethod
@@ -272,12 +280,7 @@ class NoteSequence:
             "program",
             "is_drum",
         )
-        return NoteSequence(
-            **{name: getattr(self, name)[mask] for name in columns},
-            tempos=self.tempos,
-            time_signatures=self.time_signatures,
-            instrument_names=self.instrument_names,
-        )
+        return replace(self, **{name: getattr(self, name)[mask] for name in columns})
 
     def metres(self) -> list[tuple[float, int, int]]:
         """Time signatures as (quarter, numerator, denominator): 4/4 until the first, one a beat, none repeated."""
@@ -301,11 +304,16 @@ class NoteSequence:
             previous = (start, 4.0 * numerator / denominator)
         return bar + int(np.floor((quarter - previous[0]) / previous[1] + 1e-6))
 
-    def seconds_at(self, quarter: float) -> float:
-        """The time of a position in quarter notes."""
-        index = max(i for i, tempo in enumerate(self.tempos) if i == 0 or tempo[1] <= quarter)
-        time, start, tempo = self.tempos[index]
-        return time + (quarter - start) * 60.0 / tempo
+    def quarter_at(self, seconds: float | np.ndarray) -> float | np.ndarray:
+        """The position in quarter notes of a time, or of many."""
+        times, starts, tempi = np.array(self.tempos).T
+        return _quarter_at(np.asarray(seconds, dtype=np.float64), times, starts, tempi)
+
+    def seconds_at(self, quarter: float | np.ndarray) -> float | np.ndarray:
+        """The time of a position in quarter notes, or of many."""
+        times, starts, tempi = np.array(self.tempos).T
+        index = np.clip(np.searchsorted(starts, quarter, side="right") - 1, 0, None)
+        return times[index] + (quarter - starts[index]) * 60.0 / tempi[index]
 
 
 def _integrate_quarters(times: np.ndarray, tempi: np.ndarray) -> np.ndarray:
@@ -316,6 +324,11 @@ def _integrate_quarters(times: np.ndarray, tempi: np.ndarray) -> np.ndarray:
 def _quarter_at(seconds: np.ndarray, times: np.ndarray, quarters: np.ndarray, tempi: np.ndarray) -> np.ndarray:
     index = np.clip(np.searchsorted(times, seconds, side="right") - 1, 0, None)
     return quarters[index] + (seconds - times[index]) * tempi[index] / 60.0
+
+
+def _timed_texts(events: list, quarters: Callable[[np.ndarray], np.ndarray]) -> list[tuple[float, float, str]]:
+    times = np.array([event.time for event in events], dtype=np.float64)
+    return [(*where, event.text) for *where, event in zip(times.tolist(), quarters(times).tolist(), events, strict=True)]
 
 
 def _program_name(program: int, is_drum: bool) -> str:

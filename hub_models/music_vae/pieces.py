@@ -1,10 +1,24 @@
 """Cuts music into pieces that lie on one grid of bars: by the original's rules, or along the tempo map."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from .note_sequence import NoteSequence
+
+
+class Clock(NamedTuple):
+    """How mode "original" counts time in a stretch of music.
+
+    Args:
+        start_seconds, end_seconds (`float`): where the stretch starts and ends in the file.
+        steps_per_second (`float`).
+    """
+
+    start_seconds: float
+    end_seconds: float
+    steps_per_second: float
 
 
 @dataclass
@@ -15,12 +29,19 @@ class Piece:
         notes (`NoteSequence`): the notes that start within the stretch, in the file's order.
         start_step, end_step (`ndarray` of shape (N,), int64): quantised times; `end_step > start_step`.
         start_quarter (`float`): where the stretch starts in the file.
+        clock ([`Clock`], *optional*): in mode "original".
     """
 
     notes: NoteSequence
     start_step: np.ndarray
     end_step: np.ndarray
     start_quarter: float
+    clock: Clock | None = None
+
+    def select(self, mask: np.ndarray) -> "Piece":
+        """The notes where the bool mask (N,) is true."""
+        selected = {"notes": self.notes.select(mask), "start_step": self.start_step[mask], "end_step": self.end_step[mask]}
+        return replace(self, **selected)
 
 
 @dataclass(frozen=True)
@@ -68,7 +89,8 @@ def split_original(notes: NoteSequence, steps_per_quarter: int, steps_per_bar: i
         start_step = ((inside.start - start) * steps_per_second + 0.5).astype(np.int64)
         end_step = ((np.minimum(inside.end, end) - start) * steps_per_second + 0.5).astype(np.int64)
         end_step = np.maximum(end_step, start_step + 1)
-        pieces.append(Piece(inside, start_step, end_step, start_quarter))
+        clock = Clock(start, min(end, total), steps_per_second)
+        pieces.append(Piece(inside, start_step, end_step, start_quarter, clock))
     return pieces, rejections
 
 
@@ -84,8 +106,7 @@ def split_musical(notes: NoteSequence, steps_per_quarter: int, steps_per_bar: in
         inside = notes.select((notes.start_quarter >= start - 1e-4) & (notes.start_quarter < end - 1e-4))
         if not len(inside):
             continue
-        bar_steps = steps_per_quarter * 4.0 * numerator / denominator
-        if bar_steps < 1 or steps_per_bar % bar_steps != 0:
+        if not reads_metre(numerator, denominator, steps_per_quarter, steps_per_bar):
             last = min(end, inside.end_quarter.max())
             rejections.append(_metre_rejection(notes, start, last, numerator, denominator, False))
             continue
@@ -101,6 +122,12 @@ def split_musical(notes: NoteSequence, steps_per_quarter: int, steps_per_bar: in
     return pieces, rejections
 
 
+def reads_metre(numerator: int, denominator: int, steps_per_quarter: int, steps_per_bar: int) -> bool:
+    """Whether bars of a metre fill a bar of `steps_per_bar` evenly: mode "musical" reads those."""
+    bar_steps = steps_per_quarter * 4.0 * numerator / denominator
+    return bar_steps >= 1 and steps_per_bar % bar_steps == 0
+
+
 SPLITTERS = {"original": split_original, "musical": split_musical}
 
 
@@ -111,9 +138,11 @@ def bars_text(notes: NoteSequence, start_quarter: float, end_quarter: float) -> 
     return f"bar {first}" if first == last else f"bars {first}-{last}"
 
 
-def _metre_rejection(notes, start_quarter, end_quarter, numerator, denominator, original: bool) -> Rejection:
+def metre_reason(numerator: int, denominator: int, original: bool = False) -> str:
+    """Why bars of a metre are refused."""
     reads = "4/4" if original else "4/4, and 2/4 or 2/2 as its parts"
-    return Rejection(
-        f"the metre is {numerator}/{denominator}; this model reads {reads}",
-        bars_text(notes, start_quarter, end_quarter),
-    )
+    return f"the metre is {numerator}/{denominator}; this model reads {reads}"
+
+
+def _metre_rejection(notes, start_quarter, end_quarter, numerator, denominator, original: bool) -> Rejection:
+    return Rejection(metre_reason(numerator, denominator, original), bars_text(notes, start_quarter, end_quarter))

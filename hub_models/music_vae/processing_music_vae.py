@@ -14,6 +14,7 @@
 """MIDI to MusicVAE tensors and back."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,16 +24,52 @@ import torch
 from torch import Tensor
 from transformers import BatchFeature, ProcessorMixin
 
-from .drums import DRUM_CLASSES, class_of_pitch, drum_notes, extract_drums
-from .melodies import FIRST_NOTE_ON, MAX_ORIGINAL_BARS, clear_leading_note_offs, extract_melodies, melody_notes
+from .chord_annotations import with_chords
+from .chord_melodies import ChordMelodyRepresentation
+from .chords import as_chords, chord_controls, chord_progression, chord_texts
+from .drum_maps import DRUM_MAPS
+from .drums import DrumRollRepresentation, DrumsRepresentation
+from .grooves import GroovesRepresentation
+from .melodies import MelodyRepresentation
 from .note_sequence import MidiSource, NoteSequence, read_midi
-from .pieces import SPLITTERS, Rejection, bars_text
+from .pieces import SPLITTERS, Rejection
+from .representation import BEATS_PER_BAR, Extraction, Origin, Representation
+from .trios import TrioRepresentation
 
-REPRESENTATIONS = ("melody", "drums")
+REPRESENTATIONS = ("melody", "drums", "drum_roll", "trio", "groove")
 MODES = tuple(SPLITTERS)
-BEATS_PER_BAR = 4
-# "original" reads General MIDI pianos, mallets, organs and guitars as melodies, and nothing else.
-ORIGINAL_MELODY_PROGRAMS = range(32)
+
+_MELODY_2BAR = {"representation": "melody", "num_bars": 2}
+_MELODY_16BAR = {"representation": "melody", "num_bars": 16, "original_programs": 128}
+_DRUMS = {"representation": "drums", "num_bars": 2}
+_TRIO = {"representation": "trio", "num_bars": 16}
+_GROOVE = {"representation": "groove", "num_bars": 2}
+
+# What belongs to the models that the original release calls by these names: arguments of [`MusicVAEProcessor`].
+PROCESSOR_PRESETS: dict[str, dict] = {
+    "cat-mel_2bar_small": _MELODY_2BAR,
+    "cat-mel_2bar_big": _MELODY_2BAR,
+    "cat-mel_2bar_med_chords": {**_MELODY_2BAR, "original_programs": 128, "chords": True},
+    "cat-drums_2bar_small": _DRUMS,
+    "cat-drums_2bar_big": _DRUMS,
+    "nade-drums_2bar_reduced": {**_DRUMS, "representation": "drum_roll"},
+    "nade-drums_2bar_full": {**_DRUMS, "representation": "drum_roll", "drum_classes": "full"},
+    "flat-trio_16bar": _TRIO,
+    "hierdec-trio_16bar": _TRIO,
+    "hier-trio_16bar": _TRIO,
+    "flat-mel_16bar": _MELODY_16BAR,
+    "hierdec-mel_16bar": _MELODY_16BAR,
+    "hier-mel_16bar": _MELODY_16BAR,
+    "groovae_4bar": {**_GROOVE, "num_bars": 4},
+    "groovae_2bar_humanize": {**_GROOVE, "corruptions": ["humanize"]},
+    "groovae_2bar_tap_fixed_velocity": {**_GROOVE, "corruptions": ["tap", "fixed_velocities"]},
+    "groovae_2bar_add_closed_hh": {**_GROOVE, "corruptions": ["add_closed_hi_hat"]},
+    "groovae_2bar_tap_fixed_velocity_note_dropout": {
+        **_GROOVE,
+        "corruptions": ["tap", "fixed_velocities", "note_dropout"],
+    },
+    "groovae_2bar_hits_control_tfds": {**_GROOVE, "hits_control": True},
+}
 
 
 class NoExamplesError(ValueError):
@@ -48,8 +85,9 @@ class Window:
     """Where in the file a row of the batch comes from.
 
     Args:
-        instrument (`str`): name of the instrument, or the General MIDI name of its program.
-        instrument_index (`int`): its number in the file, from 0; -1 where all drum tracks were joined.
+        instrument (`str`): name of the instrument, or the General MIDI name of its program; of a trio, all three.
+        instrument_index (`int`): its number in the file, from 0; -1 where all drum tracks were joined; of a trio, the
+            melody's.
         program (`int`): General MIDI program, 0..127.
         start_bar (`int`): first bar, counted from 1 as a score does.
         start_seconds, end_seconds (`float`): times in the file.
@@ -63,16 +101,6 @@ class Window:
     start_seconds: float
     end_seconds: float
     num_bars: int
-
-
-@dataclass
-class Extraction:
-    """What [`MusicVAEProcessor.extract`] found: `ids` (N, T) integers, their `origins` as (instrument index, first quarter
-    note), and what was rejected."""
-
-    ids: np.ndarray
-    origins: list[tuple[int, float]]
-    rejections: list[Rejection]
 
 
 class MusicVAEFeatures(BatchFeature):
@@ -94,14 +122,21 @@ class MusicVAEProcessor(ProcessorMixin):
       seconds, drop whatever is not in 4/4 and melodies of programs over 31. For results that compare with the original.
 
     Args:
-        representation (`str`, defaults to `"melody"`): `"melody"` (note on, note off and no event, by pitch) or `"drums"`
-            (combinations of drum classes).
+        representation (`str`, defaults to `"melody"`): `"melody"` (note on, note off and no event, by pitch), `"drums"`
+            (combinations of drum classes), `"drum_roll"` (a bit for each drum class), `"trio"` (melody, bass and drum
+            combinations together) or `"groove"` (hits, velocities and timing of each drum class).
         num_bars (`int`, defaults to 2): bars of 4/4 in a window.
         steps_per_quarter (`int`, defaults to 4): steps in a quarter note.
-        min_pitch, max_pitch (`int`, default to 21 and 108): range of a melody.
-        drum_classes (`list[list[int]]`, *optional*): MIDI pitches of each drum class, the one to write first; the nine
-            classes of the original by default.
+        min_pitch, max_pitch (`int`, default to 21 and 108): range of a melody and of a bass.
+        drum_classes (`str` or `list[list[int]]`, *optional*): MIDI pitches of each drum class, the one to write first; or
+            the name of a map: `"nine"` (the default), `"roland"`, `"full"` (61 classes of one pitch each) or `"magenta_js"`.
         mode (`str`, defaults to `"musical"`): how files are read unless a call says otherwise.
+        chords (`bool`, defaults to `False`): whether the chords go with a melody, as `controls`.
+        corruptions (`list[str]`, *optional*): what a groove loses on its way into the encoder: any of `"humanize"`, `"tap"`,
+            `"fixed_velocities"`, `"add_closed_hi_hat"` and `"note_dropout"`.
+        hits_control (`bool`, defaults to `False`): whether the hits of a groove are its `controls`.
+        original_programs (`int`, defaults to 32): how many General MIDI programs, from 0, are melodies in mode
+            `"original"`; 128: all.
     """
 
     def __init__(
@@ -111,8 +146,12 @@ class MusicVAEProcessor(ProcessorMixin):
         steps_per_quarter: int = 4,
         min_pitch: int = 21,
         max_pitch: int = 108,
-        drum_classes: list[list[int]] | None = None,
+        drum_classes: list[list[int]] | str | None = None,
         mode: str = "musical",
+        chords: bool = False,
+        corruptions: list[str] | None = None,
+        hits_control: bool = False,
+        original_programs: int = 32,
         **kwargs,
     ):
         if representation not in REPRESENTATIONS:
@@ -125,38 +164,88 @@ class MusicVAEProcessor(ProcessorMixin):
             )
         if min_pitch not in range(128) or max_pitch not in range(min_pitch, 128):
             raise ValueError(f"min_pitch and max_pitch must be MIDI pitches in order, got {min_pitch!r} and {max_pitch!r}.")
-        drum_classes = [list(pitches) for pitches in (drum_classes or DRUM_CLASSES.values())]
-        if len(drum_classes) > 16 or not all(p in range(128) for pitches in drum_classes for p in pitches):
-            raise ValueError("drum_classes must be at most 16 lists of MIDI pitches 0..127.")
+        if original_programs not in range(1, 129):
+            raise ValueError(f"original_programs must be 1..128, got {original_programs!r}.")
+        if chords and representation != "melody":
+            raise ValueError(f"chords go with the representation 'melody', not with {representation!r}.")
+        if (corruptions or hits_control) and representation != "groove":
+            raise ValueError(f"corruptions and hits_control belong to the representation 'groove', not {representation!r}.")
         self.representation = representation
         self.num_bars = num_bars
         self.steps_per_quarter = steps_per_quarter
         self.min_pitch = min_pitch
         self.max_pitch = max_pitch
-        self.drum_classes = drum_classes
+        self.drum_classes = _drum_classes(drum_classes)
         self.mode = mode
+        self.chords = chords
+        self.corruptions = list(corruptions or [])
+        self.hits_control = hits_control
+        self.original_programs = original_programs
+        self.codec = self._codec()
         super().__init__(**kwargs)
+
+    def _codec(self) -> Representation:
+        """The representation itself, which does the work."""
+        grid, pitches = (self.num_bars, self.steps_per_quarter), (self.min_pitch, self.max_pitch)
+        if self.representation == "melody":
+            kind = ChordMelodyRepresentation if self.chords else MelodyRepresentation
+            return kind(*grid, *pitches, self.original_programs)
+        if self.representation == "trio":
+            return TrioRepresentation(*grid, *pitches, self.drum_classes)
+        if self.representation == "groove":
+            return GroovesRepresentation(*grid, self.drum_classes, self.corruptions, self.hits_control)
+        kind = DrumsRepresentation if self.representation == "drums" else DrumRollRepresentation
+        return kind(*grid, self.drum_classes)
+
+    @classmethod
+    def from_preset(cls, name: str, **overrides) -> "MusicVAEProcessor":
+        """The processor of the models that the original release calls `name`, with any argument overridden.
+
+        Raises:
+            ValueError: if there is no such preset.
+        """
+        if name not in PROCESSOR_PRESETS:
+            raise ValueError(f"There is no preset {name!r}; the presets are {', '.join(PROCESSOR_PRESETS)}.")
+        return cls(**{**PROCESSOR_PRESETS[name], **overrides})
 
     @property
     def steps_per_bar(self) -> int:
-        return BEATS_PER_BAR * self.steps_per_quarter
+        return self.codec.steps_per_bar
 
     @property
     def window_steps(self) -> int:
         """Steps T of a window."""
-        return self.num_bars * self.steps_per_bar
+        return self.codec.window_steps
+
+    @property
+    def example_shape(self) -> tuple[int, ...]:
+        """Shape of one example of [`extract`](MusicVAEProcessor.extract), (T, ...)."""
+        return self.codec.example_shape
+
+    @property
+    def example_dtype(self) -> np.dtype:
+        """Type in which examples are kept."""
+        return self.codec.example_dtype
 
     @property
     def num_labels(self) -> int:
-        """Number of different events per step; the model's `output_size`."""
-        if self.representation == "drums":
-            return 2 ** len(self.drum_classes)
-        return self.max_pitch - self.min_pitch + 1 + FIRST_NOTE_ON
+        """Number of values that the model gives per step, all its outputs together; the model's `output_size`."""
+        return sum(self.codec.output_sizes)
+
+    @property
+    def output_sizes(self) -> list[int]:
+        """Width of each output per step: one, or three of a trio."""
+        return list(self.codec.output_sizes)
 
     @property
     def input_size(self) -> int:
         """Width of a step of `input_values`; the model's `input_size`."""
-        return len(self.drum_classes) + 1 if self.representation == "drums" else self.num_labels
+        return self.codec.input_size
+
+    @property
+    def control_size(self) -> int:
+        """Width of a step of `controls`, 0 where there are none; the model's `control_size`."""
+        return self.codec.control_size
 
     def __call__(
         self,
@@ -164,6 +253,8 @@ class MusicVAEProcessor(ProcessorMixin):
         mode: str | None = None,
         max_windows: int | None = None,
         return_tensors: str | None = "pt",
+        rng: np.random.Generator | None = None,
+        chords: str | Sequence[tuple[float, str]] | None = None,
     ) -> MusicVAEFeatures:
         """Finds every window of `num_bars` bars (they overlap; repeats are dropped) and converts it.
 
@@ -171,77 +262,52 @@ class MusicVAEProcessor(ProcessorMixin):
             source: a path, bytes, `PrettyMIDI`, [`NoteSequence`] or symusic score.
             mode (`str`, *optional*): `"musical"` or `"original"`.
             max_windows (`int`, *optional*): keep the first this many.
+            rng (`np.random.Generator`, *optional*): decides what the corruption `"note_dropout"` silences.
+            chords (*optional*): the chords of the file, for a processor that has `chords`: a progression with one for each
+                bar, again and again ("C Am F G" or "| C Am | F G |"), or a list of (seconds, symbol). By default the chord
+                symbols that are its text events or lyrics, which mode `"original"` does not read; or else, and for `[]`, the
+                chords that its notes suggest.
 
         Returns:
-            [`MusicVAEFeatures`] with `input_values` (N, T, input_size) float32, `labels` (N, T) int64 and `lengths` (N,).
+            [`MusicVAEFeatures`] with `input_values` (N, T, input_size) float32, `labels` (see
+            [`features`](MusicVAEProcessor.features)), `lengths` (N,), and `controls` (N, T, control_size) float32 where
+            there are any.
 
         Raises:
             MidiError: for a file that cannot be read or is too large.
+            ChordSymbolError: for chords that cannot be read; names the symbol and the bar.
             NoExamplesError: where the file holds nothing that this model can encode; the message says why.
         """
         notes = self._note_sequence(source)
+        if chords is not None:
+            if not self.chords:
+                raise ValueError("This model reads no chords; models that do have a processor with chords=True.")
+            notes = with_chords(notes, chords)
         found = self.extract(notes, mode)
-        if not len(found.ids):
+        if not len(found.examples):
             raise NoExamplesError(self._explain(notes, found.rejections), found.rejections)
-        ids = found.ids[:max_windows]
-        features = MusicVAEFeatures(self.features(ids))
+        features = MusicVAEFeatures(self.features(found.examples[:max_windows], rng))
         if return_tensors != "pt":
             features = MusicVAEFeatures({name: value.numpy() for name, value in features.items()}, return_tensors)
-        features.windows = [self._window(notes, *origin) for origin in found.origins[:max_windows]]
+        features.windows = [self._window(notes, origin) for origin in found.origins[:max_windows]]
         features.rejections = found.rejections
         return features
 
     def extract(self, notes: NoteSequence, mode: str | None = None) -> Extraction:
-        """The windows of a piece of music as integers; numpy only, fast enough for collections of files."""
+        """The windows of a piece of music as compact arrays; numpy only, fast enough for collections of files."""
         mode = self.mode if mode is None else mode
         if mode not in MODES:
             raise ValueError(f"mode must be one of {MODES}, got {mode!r}.")
-        notes, rejections = self._select_notes(notes, mode)
-        pieces, refused = SPLITTERS[mode](notes, self.steps_per_quarter, self.steps_per_bar)
-        rejections += refused
-        max_bars = MAX_ORIGINAL_BARS if mode == "original" else None
-        pitch_to_class = class_of_pitch(self.drum_classes)
-        stretches = []  # (instrument index, first quarter note, events (T,))
-        for piece in pieces:
-            if self.representation == "drums":
-                found = ((-1, *track) for track in extract_drums(piece, self.steps_per_bar, pitch_to_class, max_bars))
-            else:
-                found = extract_melodies(piece, self.steps_per_bar, self.min_pitch, max_bars)
-            stretches += [
-                (index, piece.start_quarter + step / self.steps_per_quarter, events) for index, step, events in found
-            ]
-        too_short = [stretch for stretch in stretches if len(stretch[2]) < self.window_steps]
-        long_enough = [stretch for stretch in stretches if len(stretch[2]) >= self.window_steps]
-        if mode == "musical" and too_short and not long_enough:
-            # A clip that holds nothing longer than this: fill it up with rests rather than send the person away.
-            long_enough = [(i, q, np.pad(events, (0, self.window_steps - len(events)))) for i, q, events in too_short]
-            too_short = []
-        rejections += [self._too_short(notes, *stretch) for stretch in too_short]
-        windows, origins = [], []
-        for index, quarter, events in long_enough:
-            views = np.lib.stride_tricks.sliding_window_view(events, self.window_steps)[:: self.steps_per_bar]
-            windows.append(views)
-            origins += [(index, quarter + BEATS_PER_BAR * bar) for bar in range(len(views))]
-        if not windows:
-            return Extraction(np.zeros((0, self.window_steps), dtype=np.uint16), [], rejections)
-        ids = np.concatenate(windows)
-        if self.representation == "melody":
-            ids = clear_leading_note_offs(ids)
-        first = np.sort(np.unique(ids, axis=0, return_index=True)[1])
-        return Extraction(ids[first], [origins[index] for index in first], rejections)
+        return self.codec.extract(notes, mode)
 
-    def features(self, ids: np.ndarray | Tensor) -> dict[str, Tensor]:
-        """Sequences (N, T) of integers to the model's inputs: `input_values`, `labels` and `lengths`."""
-        labels = torch.as_tensor(np.asarray(ids).astype(np.int64))
-        self._check_sequences(labels)
-        if self.representation == "drums":
-            bits = labels.unsqueeze(-1) >> torch.arange(len(self.drum_classes)) & 1
-            # A last bit says that nothing is hit.
-            input_values = torch.cat([bits, (labels == 0).unsqueeze(-1).long()], dim=-1).float()
-        else:
-            input_values = torch.nn.functional.one_hot(labels, self.num_labels).float()
-        lengths = torch.full(labels.shape[:1], labels.shape[1], dtype=torch.int64)
-        return {"input_values": input_values, "labels": labels, "lengths": lengths}
+    def features(self, examples: np.ndarray | Tensor, rng: np.random.Generator | None = None) -> dict[str, Tensor]:
+        """Examples (N, *example_shape) of [`extract`](MusicVAEProcessor.extract), or sequences as the model gives them, as
+        the model's inputs: `input_values`, `labels`, `lengths` and, where there are any, `controls`.
+
+        `labels` are sequences: (N, T) int64 of melodies and drum combinations; (N, T, D) int64 bits of a drum roll;
+        (N, T, 3) int64 of a trio; (N, T, 27) float32 of grooves.
+        """
+        return self.codec.features(examples, rng)
 
     def decode(
         self,
@@ -249,13 +315,16 @@ class MusicVAEProcessor(ProcessorMixin):
         tempo: float = 120.0,
         program: int = 0,
         velocity: int = 80,
+        chords: str | np.ndarray | Tensor | None = None,
     ) -> pretty_midi.PrettyMIDI | list[pretty_midi.PrettyMIDI]:
-        """Sequences to MIDI: (T,) to one `PrettyMIDI`, (N, T) to a list of N. Any T.
+        """Sequences to MIDI: one sequence, (T,) or (T, ...), to one `PrettyMIDI`, a batch of N to a list of N. Any T.
 
         Args:
             tempo (`float`, defaults to 120.0): quarter notes per minute, 10..1000.
             program (`int`, defaults to 0): General MIDI instrument of a melody, 0..127; drums are drums.
-            velocity (`int`, defaults to 80): of every note, 1..127.
+            velocity (`int`, defaults to 80): of every note that has none of its own, 1..127.
+            chords (*optional*): chords to write above the notes, as text events: a progression ("C Am F G"), chord numbers
+                (T,) or controls (T, 49), the same for all sequences; or controls (N, T, 49), for each its own.
 
         Raises:
             ValueError: for an argument out of range, or events that this representation does not have.
@@ -264,25 +333,33 @@ class MusicVAEProcessor(ProcessorMixin):
             raise ValueError(f"tempo must be between 10 and 1000 quarter notes per minute, got {tempo}.")
         if program not in range(128) or velocity not in range(1, 128):
             raise ValueError(f"program must be 0..127 and velocity 1..127, got {program} and {velocity}.")
-        sequences = torch.as_tensor(np.asarray(sequences.cpu() if isinstance(sequences, Tensor) else sequences))
-        if sequences.ndim == 2:
-            return [self.decode(sequence, tempo, program, velocity) for sequence in sequences]
-        self._check_sequences(sequences.unsqueeze(0))
-        seconds_per_step = 60.0 / tempo / self.steps_per_quarter
-        is_drum = self.representation == "drums"
-        if is_drum:
-            notes = drum_notes(sequences.numpy(), [pitches[0] for pitches in self.drum_classes])
-        else:
-            notes = melody_notes(sequences.numpy(), self.min_pitch)
+        sequences = np.asarray(sequences.cpu() if isinstance(sequences, Tensor) else sequences)
+        if sequences.dtype.kind == "u":
+            sequences = sequences.astype(np.int64)
+        if sequences.ndim == 2 + len(self.codec.sequence_shape):
+            each = chords if getattr(chords, "ndim", 0) == 3 else [chords] * len(sequences)
+            if len(each) != len(sequences):
+                raise ValueError(f"There are chords for {len(each)} sequences and {len(sequences)} sequences.")
+            return [self.decode(row, tempo, program, velocity, own) for row, own in zip(sequences, each, strict=True)]
+        self.codec.check_sequences(torch.as_tensor(sequences).unsqueeze(0))
         midi = pretty_midi.PrettyMIDI(initial_tempo=tempo)
         midi.time_signature_changes.append(pretty_midi.TimeSignature(BEATS_PER_BAR, 4, 0.0))
-        instrument = pretty_midi.Instrument(0 if is_drum else program, is_drum, "Drums" if is_drum else "Melody")
-        instrument.notes = [
-            pretty_midi.Note(velocity, pitch, start * seconds_per_step, end * seconds_per_step)
-            for pitch, start, end in notes
-        ]
-        midi.instruments.append(instrument)
+        seconds_per_step = 60.0 / tempo / self.steps_per_quarter
+        midi.instruments += self.codec.instruments(sequences, seconds_per_step, program, velocity)
+        if chords is not None:
+            steps = as_chords(chords, len(sequences), self.steps_per_bar)
+            midi.text_events += chord_texts(steps, seconds_per_step, self.mode)
         return midi
+
+    def chord_controls(self, progression: str) -> Tensor:
+        """A chord progression as the `controls` (T, 49) of a window, for [`MusicVAEModel.decode`]: a chord for each bar
+        ("C Am"), or bars between `|` whose chords share the bar ("| C Am | F G |"); a shorter one starts again.
+
+        Raises:
+            ChordSymbolError: for a symbol that cannot be read; names the symbol and the bar.
+            ValueError: where the progression is longer than a window.
+        """
+        return chord_controls(chord_progression(progression, self.window_steps, self.steps_per_bar))
 
     @staticmethod
     def _note_sequence(source) -> NoteSequence:
@@ -294,64 +371,40 @@ class MusicVAEProcessor(ProcessorMixin):
             return NoteSequence.from_symusic(source)
         return NoteSequence.from_pretty_midi(read_midi(source))
 
-    def _select_notes(self, notes: NoteSequence, mode: str) -> tuple[NoteSequence, list[Rejection]]:
-        """The notes that this representation reads, and by instrument what it does not."""
-        rejections = []
-        if self.representation == "drums":
-            unread = ~notes.is_drum
-            reason = "not a drum track; this model reads drums"
-        else:
-            unread = notes.is_drum
-            reason = "a drum track; this model reads melodies"
-        keep = ~unread
-        rejections += self._by_instrument(notes, unread, reason)
-        if self.representation == "melody":
-            outside = keep & ((notes.pitch < self.min_pitch) | (notes.pitch > self.max_pitch))
-            rejections += self._by_instrument(
-                notes, outside, f"notes outside MIDI pitches {self.min_pitch}-{self.max_pitch} were left out"
-            )
-            keep &= ~outside
-            if mode == "original":
-                other = keep & ~np.isin(notes.program, ORIGINAL_MELODY_PROGRAMS)
-                rejections += self._by_instrument(
-                    notes, other, "mode 'original' reads General MIDI programs 0-31 as melodies"
-                )
-                keep &= ~other
-        else:
-            unknown = keep & (class_of_pitch(self.drum_classes)[notes.pitch] < 0)
-            rejections += self._by_instrument(notes, unknown, "drum pitches of no class were left out")
-            keep &= ~unknown
-        return notes.select(keep), rejections
-
-    @staticmethod
-    def _by_instrument(notes: NoteSequence, mask: np.ndarray, reason: str) -> list[Rejection]:
-        return [Rejection(reason, repr(notes.instrument_names[index])) for index in np.unique(notes.instrument[mask])]
-
-    def _too_short(self, notes: NoteSequence, index: int, quarter: float, events: np.ndarray) -> Rejection:
-        where = bars_text(notes, quarter, quarter + len(events) / self.steps_per_quarter)
-        name = "drums" if index < 0 else repr(notes.instrument_names[index])
-        return Rejection(f"shorter than {self.num_bars} bars between rests", f"{name}, {where}")
-
-    def _window(self, notes: NoteSequence, index: int, quarter: float) -> Window:
+    def _window(self, notes: NoteSequence, origin: Origin) -> Window:
+        quarter = origin.start_quarter
         start, end = notes.seconds_at(quarter), notes.seconds_at(quarter + self.num_bars * BEATS_PER_BAR)
-        name, program = "Drums", 0
-        if index >= 0:
-            name, program = notes.instrument_names[index], int(notes.program[notes.instrument == index][0])
-        return Window(name, index, program, notes.bar_at(quarter), start, end, self.num_bars)
+        names = ["Drums" if index < 0 else notes.instrument_names[index] for index in origin.instruments]
+        first = origin.instruments[0]
+        program = int(notes.program[notes.instrument == first][0]) if first >= 0 else 0
+        return Window(", ".join(names), first, program, notes.bar_at(quarter), start, end, self.num_bars)
 
     def _explain(self, notes: NoteSequence, rejections: list[Rejection]) -> str:
-        wanted = f"{self.num_bars} bars of {'drums' if self.representation == 'drums' else 'melody'} in 4/4"
+        wanted = self.codec.wanted
         if not len(notes):
             return f"The file holds no notes; this model needs {wanted}."
         shown = "; ".join(str(rejection) for rejection in rejections[:8])
         more = f"; and {len(rejections) - 8} more" if len(rejections) > 8 else ""
         return f"The file holds nothing to encode; this model needs {wanted}. {shown}{more}."
 
-    def _check_sequences(self, sequences: Tensor):
-        if sequences.ndim != 2 or sequences.numel() == 0:
-            raise ValueError(f"Sequences must have the shape (batch, steps), got {tuple(sequences.shape)}.")
-        if sequences.is_floating_point() or sequences.min() < 0 or sequences.max() >= self.num_labels:
-            raise ValueError(f"Sequences of {self.representation} hold integers 0..{self.num_labels - 1}.")
+
+def _drum_classes(given: list[list[int]] | str | None) -> list[list[int]]:
+    """The classes that are asked for, as lists of MIDI pitches."""
+    if isinstance(given, str):
+        if given not in DRUM_MAPS:
+            raise ValueError(f"drum_classes must be lists of MIDI pitches or one of {list(DRUM_MAPS)}, got {given!r}.")
+        return [list(pitches) for pitches in DRUM_MAPS[given].values()]
+    classes = [list(pitches) for pitches in given or DRUM_MAPS["nine"].values()]
+    if not all(classes) or not all(pitch in range(128) for pitches in classes for pitch in pitches):
+        raise ValueError("drum_classes must be lists of MIDI pitches 0..127, none of them empty.")
+    return classes
 
 
-__all__ = ["Extraction", "MusicVAEFeatures", "MusicVAEProcessor", "NoExamplesError", "Window"]
+__all__ = [
+    "PROCESSOR_PRESETS",
+    "Extraction",
+    "MusicVAEFeatures",
+    "MusicVAEProcessor",
+    "NoExamplesError",
+    "Window",
+]

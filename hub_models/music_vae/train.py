@@ -6,6 +6,7 @@ accelerate launch -m hub_models.music_vae.train --data DIR --output DIR --init-f
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from hub_models.training import (
 
 from .configuration_music_vae import PRESETS, MusicVAEConfig
 from .data import (
+    SeededWindowDataset,
     WindowDataset,
     Windows,
     describe_rejections,
@@ -33,6 +35,8 @@ from .data import (
     overlap,
     prepare_windows,
 )
+from .drum_maps import DRUM_MAPS
+from .grooves import CORRUPTIONS
 from .modeling_music_vae import MusicVAEModel
 from .processing_music_vae import MODES, MusicVAEProcessor
 
@@ -62,7 +66,18 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--max-windows-per-file", type=int, help="train on at most so many examples of each file")
     parser.add_argument("--deduplicate", action="store_true", help="train on equal examples once")
     parser.add_argument(
-        "--transpose", type=int, help="random transposition by up to so many semitones; default: 5 for melodies, 0 for drums"
+        "--transpose",
+        type=int,
+        help="random transposition by up to so many semitones; default: 5 for melodies, 3 with chords, 0 for drums",
+    )
+    parser.add_argument(
+        "--drum-map", choices=list(DRUM_MAPS), help="how drum pitches become classes; default: as the preset does"
+    )
+    parser.add_argument(
+        "--corruptions",
+        nargs="*",
+        choices=CORRUPTIONS,
+        help="what grooves lose on their way into the encoder; default: as the preset or the model does",
     )
     parser.add_argument(
         "--mode", choices=MODES, default="musical", help="how files are read (see the processor; default: %(default)s)"
@@ -119,14 +134,19 @@ def build_config(options: argparse.Namespace) -> MusicVAEConfig:
 
 
 def build_processor(options: argparse.Namespace, config: MusicVAEConfig) -> MusicVAEProcessor:
-    """The processor that belongs to the model, reading files as asked: a converted checkpoint's own mode, the original's,
-    would reject most of them."""
+    """The processor that belongs to the model, for windows of its length, reading files as asked: a converted checkpoint's
+    own mode, the original's, would reject most of them."""
+    settings = {"mode": options.mode}
+    if options.drum_map:
+        settings["drum_classes"] = options.drum_map
+    if options.corruptions is not None:
+        settings["corruptions"] = options.corruptions
     if options.init_from:
-        processor = MusicVAEProcessor.from_pretrained(options.init_from)
-        processor.mode = options.mode
-        return processor
-    representation = "drums" if "drums" in options.preset else "melody"
-    return MusicVAEProcessor(representation, num_bars=config.max_sequence_length // 16, mode=options.mode)
+        steps_per_bar = MusicVAEProcessor.from_pretrained(options.init_from).steps_per_bar
+        settings["num_bars"] = config.max_sequence_length // steps_per_bar
+        return MusicVAEProcessor.from_pretrained(options.init_from, **settings)
+    settings["num_bars"] = config.max_sequence_length // MusicVAEProcessor.from_preset(options.preset).steps_per_bar
+    return MusicVAEProcessor.from_preset(options.preset, **settings)
 
 
 def build_datasets(
@@ -137,9 +157,9 @@ def build_datasets(
     Raises:
         NoTrainingDataError: there is nothing to train on.
     """
-    train_ids = windows.select(options.train_split, options.max_windows_per_file, options.deduplicate, seed)
-    validation_ids = windows.select(options.validation_split)
-    if len(train_ids) == 0:
+    train_examples = windows.select(options.train_split, options.max_windows_per_file, options.deduplicate, seed)
+    validation_examples = windows.select(options.validation_split)
+    if len(train_examples) == 0:
         splits = sorted({file.split for file in windows.files})
         raise NoTrainingDataError(
             f"The data gives no {processor.representation} examples for the split '{options.train_split}': "
@@ -151,20 +171,31 @@ def build_datasets(
         )
     summary = {
         **windows.summary,
-        "train_windows": len(train_ids),
-        "validation_windows": len(validation_ids),
-        "validation_windows_also_in_train": overlap(validation_ids, train_ids),
+        "train_windows": len(train_examples),
+        "validation_windows": len(validation_examples),
+        "validation_windows_also_in_train": overlap(validation_examples, train_examples),
         "rejected_files": str(windows.folder / "rejected.jsonl"),
     }
-    if len(validation_ids) > options.max_validation_examples:
-        order = np.random.default_rng(0).permutation(len(validation_ids))
-        validation_ids = validation_ids[np.sort(order[: options.max_validation_examples])]
-    transpose = options.transpose
-    if transpose is None:
-        transpose = 5 if processor.representation == "melody" else 0
-    num_pitches = processor.max_pitch - processor.min_pitch + 1 if processor.representation == "melody" else 0
-    train_dataset = WindowDataset(train_ids, transpose, num_pitches, seed)
-    return train_dataset, WindowDataset(validation_ids) if len(validation_ids) else None, summary
+    if len(validation_examples) > options.max_validation_examples:
+        order = np.random.default_rng(0).permutation(len(validation_examples))
+        validation_examples = validation_examples[np.sort(order[: options.max_validation_examples])]
+    codec = processor.codec
+    transpose = codec.transposition if options.transpose is None else options.transpose
+    if transpose and not codec.transposition:
+        raise ValueError(f"--transpose {transpose}: {codec.music} cannot be transposed.")
+    dataset_class = SeededWindowDataset if codec.random_features else WindowDataset
+    train_dataset = dataset_class(train_examples, transpose, codec.transpose, seed)
+    return train_dataset, dataset_class(validation_examples) if len(validation_examples) else None, summary
+
+
+def build_collate(processor: MusicVAEProcessor) -> Callable[[Any], dict[str, torch.Tensor]]:
+    """What turns a batch of the data sets above into the model's inputs."""
+
+    def seeded_features(batch: tuple[np.ndarray, list[list[int]]]) -> dict[str, torch.Tensor]:
+        rows = [processor.features(row[None], np.random.default_rng(seed)) for row, seed in zip(*batch, strict=True)]
+        return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+
+    return seeded_features if processor.codec.random_features else processor.features
 
 
 def compute_loss(
@@ -181,8 +212,9 @@ def compute_metrics(model: Any, batch: dict[str, torch.Tensor], generator: torch
     metrics = _metrics_of(output)
     if not _is_sharded():  # outside forward a shard holds no whole weights to decode with
         whole = getattr(model, "module", model)
-        sampled = whole.decode(output.latents, batch["labels"].shape[1], 1.0, generator)
-        metrics["sampled_accuracy"] = (sampled == batch["labels"]).float().mean()
+        labels, controls = batch["labels"], batch.get("controls")
+        sampled = whole.decode(output.latents, labels.shape[1], 1.0, generator, controls)
+        metrics["sampled_accuracy"] = whole.decoder.head.matches(sampled, labels).mean()
     return metrics
 
 
@@ -221,14 +253,14 @@ def main(arguments: list[str] | None = None) -> None:
         model=model,
         train_dataset=train_dataset,
         validation_dataset=validation_dataset,
-        collate=processor.features,
+        collate=build_collate(processor),
         compute_loss=compute_loss,
         compute_metrics=compute_metrics,
         save_extras=save_extras,
         identity={
             "config": {k: v for k, v in config.to_dict().items() if k != "transformers_version"},
             "init_from": options.init_from,
-            "data": fingerprint_of(train_dataset.ids),
+            "data": fingerprint_of(train_dataset.examples),
             "train_windows": len(train_dataset),
             "transpose": train_dataset.transpose_semitones,
         },

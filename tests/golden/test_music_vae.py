@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from hub_models import MusicVAEConfig, MusicVAEModel, MusicVAEProcessor
-from hub_models.music_vae import PRESETS, NoExamplesError, NoteSequence, read_midi
+from hub_models.music_vae import PRESETS
 
-from .conftest import GOLDEN, golden_folders, parametrize_cases
+from .conftest import GOLDEN, assert_same_notes, golden_folders, parametrize_cases
 
 magenta_music_vae = pytest.importorskip(
     "conversion.magenta_music_vae", reason="the converters lie in the repository, not in the package"
@@ -26,33 +26,24 @@ def network_cases() -> list[Path]:
     return [case for case in cases if (case / "ckpt").is_dir() and _case(case)["config"] in PRESETS]
 
 
-def converter_cases() -> list[tuple[Path, str]]:
-    """(folder of one MIDI file, configuration whose tensors lie there)."""
-    folders = [folder for folder in golden_folders("music_vae", "converters") if not folder.name.startswith("_")]
-    return [(folder, name) for folder in folders for name in PRESETS if (folder / f"{name}.npz").is_file()]
-
-
 @cache
 def _case(folder: Path) -> dict:
     return json.loads((folder / "case.json").read_text())
 
 
-def _is_drums(name: str) -> bool:
-    return "drums" in name
-
-
 def _processor(name: str) -> MusicVAEProcessor:
-    return MusicVAEProcessor("drums" if _is_drums(name) else "melody", mode="original")
+    return MusicVAEProcessor.from_preset(name, mode="original")
 
 
 @cache
 def _convert(folder: Path, output: Path) -> tuple[MusicVAEModel, dict[str, np.ndarray]]:
     case = _case(folder)
-    fields = ("free_bits", "max_beta", "beta_rate", "sampling_schedule", "sampling_rate")
-    hyper_parameters = {name: case["hparams"][name] for name in fields}
-    if hyper_parameters["sampling_schedule"] == "constant":
-        hyper_parameters["sampling_schedule"] = "none"
+    hparams = case["hparams"]
+    hyper_parameters = {name: hparams[name] for name in ("free_bits", "max_beta", "beta_rate")}
+    if hparams["sampling_schedule"] != "constant":
+        hyper_parameters |= {name: hparams[name] for name in ("sampling_schedule", "sampling_rate")}
     pytest.importorskip("tensorflow", reason="reading TensorFlow checkpoints needs the extra 'convert'")
+    hyper_parameters["max_sequence_length"] = case["max_seq_len"]
     magenta_music_vae.convert(folder / "ckpt", case["config"], output, **hyper_parameters)
     return MusicVAEModel.from_pretrained(output).eval(), dict(np.load(folder / "io.npz"))
 
@@ -65,8 +56,9 @@ def case(request, tmp_path_factory):
     return _case(folder), model, arrays
 
 
-def cases(argument: str):
-    found = network_cases()
+def cases(argument: str, array: str | None = None):
+    """Every network case, or every one with a certain array."""
+    found = [folder for folder in network_cases() if array is None or array in np.load(folder / "io.npz")]
     mark = parametrize_cases(argument, found, [folder.name for folder in found])
     return pytest.mark.parametrize(*mark.args, **{**mark.kwargs, "indirect": bool(found)})
 
@@ -83,24 +75,54 @@ def assert_close(ours: torch.Tensor, theirs: np.ndarray, tolerance: float = TOLE
     assert difference <= tolerance, f"relative difference {difference:.2e}"
 
 
-def inputs_of(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    return {
+def labels_of(targets: np.ndarray, config: MusicVAEConfig) -> torch.Tensor:
+    """The original's target vectors (..., output_size) in the form that the model's head takes."""
+    targets = tensor(targets).float()
+    match config.output_type:
+        case "categorical":
+            return targets.argmax(dim=-1)
+        case "multi_categorical":
+            return torch.stack([part.argmax(dim=-1) for part in targets.split(config.output_sizes, dim=-1)], dim=-1)
+        case "nade":
+            return targets.long()
+        case "groove":
+            return targets
+
+
+def inputs_of(arrays: dict[str, np.ndarray], config: MusicVAEConfig) -> dict[str, torch.Tensor]:
+    inputs = {
         "input_values": tensor(arrays["inputs"]).float(),
-        "labels": tensor(arrays["targets"]).float().argmax(dim=-1),
+        "labels": labels_of(arrays["targets"], config),
         "lengths": tensor(arrays["lengths"]).long(),
     }
+    return {**inputs, "controls": tensor(arrays["controls"]).float()} if "controls" in arrays else inputs
+
+
+def labels_of_greedy(arrays: dict[str, np.ndarray]) -> torch.Tensor:
+    sequences = tensor(greedy_of(arrays))
+    return sequences if sequences.is_floating_point() else sequences.long()
+
+
+def greedy_of(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    return arrays["greedy_ids"] if "greedy_ids" in arrays else arrays["greedy"]
+
+
+def greedy_controls(arrays: dict[str, np.ndarray]) -> torch.Tensor | None:
+    return tensor(arrays["greedy_c_input"]).float() if "greedy_c_input" in arrays else None
 
 
 def valid_steps(arrays: dict[str, np.ndarray]) -> np.ndarray:
-    steps = np.arange(arrays["inputs"].shape[1])
-    return steps < arrays["lengths"][:, None]
+    """Which steps count, (B, T); lengths are (B,), or (B, segments)."""
+    lengths = arrays["lengths"].reshape(len(arrays["inputs"]), -1, 1)
+    steps = np.arange(arrays["inputs"].shape[1] // lengths.shape[1])
+    return (steps < lengths).reshape(len(lengths), -1)
 
 
 @cases("case")
 def test_posterior(case):
     _, model, arrays = case
-    inputs = inputs_of(arrays)
-    posterior = model.encode(inputs["input_values"], inputs["lengths"])
+    inputs = inputs_of(arrays, model.config)
+    posterior = model.encode(inputs["input_values"], inputs["lengths"], inputs.get("controls"))
     assert_close(posterior.mean, arrays["mu"])
     assert_close(posterior.std, arrays["sigma"])
     assert_close(posterior.kl_divergence(), arrays["kl_div"])
@@ -109,7 +131,7 @@ def test_posterior(case):
 @cases("case")
 def test_teacher_forced_outputs_and_losses(case):
     description, model, arrays = case
-    output = model(**inputs_of(arrays), noise=tensor(arrays["eps"]), global_step=description["global_step"])
+    output = model(**inputs_of(arrays, model.config), noise=tensor(arrays["eps"]), global_step=description["global_step"])
     assert_close(output.latents, arrays["z"])
     valid = valid_steps(arrays)
     assert_close(output.logits[tensor(valid)], arrays["tf_outputs"][valid])
@@ -117,14 +139,53 @@ def test_teacher_forced_outputs_and_losses(case):
     assert_close(output.kl_cost, arrays["kl_cost"].mean())
     assert model.config.beta(description["global_step"]) == pytest.approx(float(arrays["beta"]), rel=1e-5)
     assert_close(output.loss, arrays["loss"])
-    assert output.accuracy.item() == pytest.approx(description["metrics"]["metrics/accuracy"], rel=1e-5)
+    metrics = description["metrics"]
+    if "metrics/accuracy" in metrics:
+        assert output.accuracy.item() == pytest.approx(metrics["metrics/accuracy"], rel=1e-5)
+    for index in range(len(model.config.output_sizes or [])):
+        expected = metrics[f"metrics/accuracy/output_{index}"]
+        assert output.part_accuracy[index].item() == pytest.approx(expected, rel=1e-5)
+
+
+@cases("case", "r_loss_per_segment")
+def test_losses_of_segments(case):
+    description, model, arrays = case
+    output = model(**inputs_of(arrays, model.config), noise=tensor(arrays["eps"]), global_step=description["global_step"])
+    assert_close(output.segment_reconstruction_loss, arrays["r_loss_per_segment"])
+
+
+@cases("case", "conductor_embeddings")
+def test_conductor_embeddings(case):
+    _, model, arrays = case
+    assert_close(model.segment_embeddings(tensor(arrays["z"])), arrays["conductor_embeddings"])
+
+
+@cases("case", "nade_cond_probs")
+def test_nade_probabilities(case):
+    _, model, arrays = case
+    labels, outputs, valid = labels_of(arrays["targets"], model.config), tensor(arrays["tf_outputs"]), valid_steps(arrays)
+    head = model.decoder.head
+    assert_close(head.conditional_probabilities(outputs, labels)[tensor(valid)], arrays["nade_cond_probs"][valid])
+    assert_close(head.negative_log_likelihood(outputs, labels)[tensor(valid)], arrays["step_nll"][valid])
+
+
+@cases("case", "tf_activated")
+def test_groove_values_and_their_losses(case):
+    description, model, arrays = case
+    labels, outputs, valid = labels_of(arrays["targets"], model.config), tensor(arrays["tf_outputs"]), valid_steps(arrays)
+    assert_close(model.decoder.head.activate(outputs)[tensor(valid)], arrays["tf_activated"][valid])
+    for name, per_step in model.decoder.head.loss_terms(outputs, labels).items():
+        expected = description["metrics"][f"metrics/{name}"]
+        assert per_step.numpy()[valid].mean() == pytest.approx(expected, rel=1e-4), name
 
 
 @cases("case")
 def test_gradients(case):
     description, model, arrays = case
     model.zero_grad()
-    model(**inputs_of(arrays), noise=tensor(arrays["eps"]), global_step=description["global_step"]).loss.backward()
+    model(
+        **inputs_of(arrays, model.config), noise=tensor(arrays["eps"]), global_step=description["global_step"]
+    ).loss.backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     ours = magenta_music_vae.to_original(gradients, model.config)
     assert set(ours) == set(description["gradients_of_loss"])
@@ -138,35 +199,41 @@ def test_gradients(case):
         assert (gradient @ weights).item() == pytest.approx(expected["dot_cos"], abs=TOLERANCE * scale), name
 
 
-@cases("case")
+@cases("case", "greedy_n_notes")
 def test_greedy_sequences(case):
     _, model, arrays = case
-    sequences = model.decode(tensor(arrays["z"]), arrays["greedy_ids"].shape[1], temperature=None)
-    np.testing.assert_array_equal(sequences.numpy(), arrays["greedy_ids"])
+    expected = greedy_of(arrays)
+    sequences = model.decode(tensor(arrays["z"]), expected.shape[1], temperature=None, controls=greedy_controls(arrays))
+    if model.config.output_type != "groove":
+        np.testing.assert_array_equal(sequences.numpy(), expected)
+        return
+    drums = model.decoder.head.num_drums
+    np.testing.assert_array_equal(sequences[..., :drums].numpy(), expected[..., :drums])
+    assert_close(sequences, expected)
 
 
-@cases("case")
+@cases("case", "greedy_outputs")
 def test_greedy_outputs_are_those_of_teacher_forcing_on_them(case):
     _, model, arrays = case
-    labels = tensor(arrays["greedy_ids"]).long()
-    assert_close(model.teacher_forced_logits(tensor(arrays["z"]), labels), arrays["greedy_outputs"])
+    logits = model.teacher_forced_logits(tensor(arrays["z"]), labels_of_greedy(arrays), greedy_controls(arrays))
+    assert_close(logits, arrays["greedy_outputs"])
 
 
 @cases("case")
 def test_notes_of_greedy_sequences(case):
     description, _, arrays = case
     processor = _processor(description["config"])
-    decoded = processor.decode(tensor(arrays["greedy_ids"]).long())
+    decoded = processor.decode(labels_of_greedy(arrays))
     ends = np.cumsum(arrays["greedy_n_notes"])
     for midi, end, count in zip(decoded, ends, arrays["greedy_n_notes"], strict=True):
         assert_same_notes(midi, arrays["greedy_notes"][end - count : end])
 
 
-@cases("case")
+@cases("case", "ss_mask")
 def test_scheduled_sampling(case):
     description, model, arrays = case
     output = model(
-        **inputs_of(arrays),
+        **inputs_of(arrays, model.config),
         noise=tensor(arrays["eps"]),
         global_step=description["global_step"],
         sampling_mask=tensor(arrays["ss_mask"]).bool(),
@@ -176,84 +243,6 @@ def test_scheduled_sampling(case):
     assert_close(output.logits[tensor(valid)], arrays["ss_outputs"][valid])
     assert_close(output.sequence_reconstruction_loss, arrays["ss_r_loss"])
     assert_close(output.loss, arrays["ss_loss"])
-
-
-def assert_same_notes(midi, expected: np.ndarray):
-    """Rows of pitch, velocity, start, end, program, is_drum, instrument; order does not matter."""
-    rows = [
-        (note.pitch, note.velocity, note.start, note.end, instrument.program, float(instrument.is_drum))
-        for instrument in midi.instruments
-        for note in instrument.notes
-    ]
-    ours = np.array(sorted(rows)).reshape(-1, 6)
-    theirs = np.array(sorted(map(tuple, expected[:, :6]))).reshape(-1, 6)
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-9)
-
-
-CONVERTERS = converter_cases()
-CONVERTER_IDS = [f"{folder.name}-{name}" for folder, name in CONVERTERS]
-
-
-@parametrize_cases("case", CONVERTERS, CONVERTER_IDS)
-def test_extraction_is_the_originals(case):
-    folder, name = case
-    expected = np.load(folder / f"{name}.npz")
-    processor = _processor(name)
-    midi = read_midi(folder / json.loads((folder / "meta.json").read_text())["midi"])
-    if int(expected["count"]) == 0:
-        with pytest.raises(NoExamplesError):
-            processor(midi)
-        return
-    features = processor(midi)
-    ours = {
-        (values.numpy().astype(bool).tobytes(), tuple(labels.tolist()))
-        for values, labels in zip(features["input_values"], features["labels"], strict=True)
-    }
-    theirs = {
-        (inputs.tobytes(), tuple(outputs.argmax(axis=-1).tolist()))
-        for inputs, outputs in zip(expected["inputs"], expected["outputs"], strict=True)
-    }
-    assert len(features["labels"]) == len(ours) == int(expected["count"])
-    assert ours == theirs
-    np.testing.assert_array_equal(np.sort(features["lengths"].numpy()), np.sort(expected["lengths"]))
-
-
-@parametrize_cases("case", CONVERTERS, CONVERTER_IDS)
-def test_notes_of_extracted_windows(case):
-    folder, name = case
-    expected = np.load(folder / f"{name}.npz")
-    if int(expected["count"]) == 0:
-        assert "notes" not in expected
-        return
-    processor = _processor(name)
-    ends = np.cumsum(expected["n_notes"])
-    for outputs, end, count in zip(expected["outputs"], ends, expected["n_notes"], strict=True):
-        assert_same_notes(processor.decode(outputs.argmax(axis=-1)), expected["notes"][end - count : end])
-
-
-@parametrize_cases("case", CONVERTERS, CONVERTER_IDS)
-def test_notes_read_from_midi(case):
-    folder, _ = case
-    parsed = np.load(folder / "parsed_notes.npz")["notes"]
-    notes = NoteSequence.from_pretty_midi(read_midi(folder / json.loads((folder / "meta.json").read_text())["midi"]))
-    ours = np.stack([notes.pitch, notes.velocity, notes.start, notes.end, notes.program, notes.is_drum, notes.instrument], 1)
-    np.testing.assert_allclose(ours, parsed, rtol=0, atol=1e-9)
-
-
-DECODED = [
-    (GOLDEN / "music_vae" / "converters" / "_decode_only" / f"{name}.npz", name)
-    for name in PRESETS
-    if (GOLDEN / "music_vae" / "converters" / "_decode_only" / f"{name}.npz").is_file()
-]
-
-
-@parametrize_cases("case", DECODED, [name for _, name in DECODED])
-def test_notes_of_random_sequences(case):
-    path, name = case
-    expected = np.load(path)
-    ends = np.cumsum(expected["n_notes"])
-    for sample, end, count in zip(expected["samples"], ends, expected["n_notes"], strict=True):
-        assert_same_notes(_processor(name).decode(sample.argmax(axis=-1)), expected["notes"][end - count : end])
 
 
 MANIFESTS = [path for path in sorted((GOLDEN / "music_vae" / "full_manifests").glob("*.json")) if path.stem in PRESETS]
@@ -275,5 +264,12 @@ def test_published_checkpoints_map_completely(manifest):
     assert sum(p.numel() for p in model.parameters()) - frozen == description["num_parameters"]
     hyper_parameters = description["hparams"]
     assert config.max_sequence_length == hyper_parameters["max_seq_len"]
-    for name in ("free_bits", "max_beta", "beta_rate", "sampling_rate", "sampling_schedule"):
+    for name in ("free_bits", "max_beta", "beta_rate"):
         assert getattr(config, name) == hyper_parameters[name], name
+    assert config.dropout == pytest.approx(1 - hyper_parameters["dropout_keep_prob"])
+    if hyper_parameters["sampling_schedule"] == "constant":
+        assert hyper_parameters["sampling_rate"] == 0.0
+        assert config.sampling_schedule == "none"
+    else:
+        assert config.sampling_schedule == hyper_parameters["sampling_schedule"]
+        assert config.sampling_rate == hyper_parameters["sampling_rate"]

@@ -1,13 +1,16 @@
 """Model cards: rendered from facts and measurements, and valid without asking the Hub."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
 
+import pretty_midi
 import pytest
 import yaml
 from huggingface_hub import ModelCard
+from tiny_models import write_checkpoint, write_song
 
 from hub_models.bundled import BUNDLED_FOLDER, list_bundled, read_index
 from hub_models.hub import HubError, check_card, render_card
@@ -18,6 +21,70 @@ NAMES = sorted(read_index())
 CARDS = Path(__file__).resolve().parents[2] / "model_cards"
 REQUIRED = ("license", "library_name", "pipeline_tag", "tags", "datasets", "metrics", "model-index")
 VALID = {"license": "apache-2.0", "library_name": "transformers", "pipeline_tag": "text-to-audio", "tags": ["music"]}
+
+# An entry of index.json, and what is different in those of models that none of the bundled ones need be.
+ENTRY = {
+    "description": "A model for tests.",
+    "title": "A model",
+    "template": "music_vae",
+    "data_sources": ["groove"],
+    "recipe": "runs/some.sh",
+    "training_budget": "1,000 steps",
+    "tags": ["music"],
+    "paper_figures": {},
+}
+GROOVE = {"template": "music_vae_groove", "representation": "groove"}
+KINDS = {
+    "hier-mel_16bar": {
+        "representation": "melody",
+        "flat_twin": {"training_budget": "900 steps"},
+        "paper_figures": {"sampled_accuracy": 0.8123},
+        "paper_flat_figures": {"sampled_accuracy": 0.6204},
+    },
+    "hierdec-trio_16bar": {
+        "representation": "trio",
+        "data_sources": ["web_archive", "freedoom"],
+        "paper_figures": {"parts.bass.sampled_accuracy": 0.7731},
+        "paper_flat_figures": {"parts.bass.sampled_accuracy": 0.5652},
+    },
+    "nade-drums_2bar_reduced": {"representation": "drum_roll"},
+    "groovae_2bar_humanize": GROOVE,
+    "groovae_2bar_tap_fixed_velocity": GROOVE,
+    "groovae_2bar_add_closed_hh": GROOVE,
+    "groovae_4bar": GROOVE,
+}
+
+
+@pytest.fixture(scope="module")
+def tiny_checkpoint(tmp_path_factory):
+    """Folder of a tiny model by preset, made once."""
+    folders = {}
+
+    def make(preset: str) -> Path:
+        if preset not in folders:
+            folders[preset] = write_checkpoint(tmp_path_factory.mktemp("tiny"), preset, flat_twin=True)
+        return folders[preset]
+
+    return make
+
+
+@pytest.fixture
+def render_kind(tiny_checkpoint, monkeypatch):
+    """The card of a model of one of KINDS."""
+
+    def render(preset: str, folder: Path | None = None, **changes) -> str:
+        entry = ENTRY | {"preset": preset} | KINDS[preset] | changes
+        monkeypatch.setattr(sys.modules["hub_models.bundled"], "read_index", lambda: {"tiny": entry})
+        folder = folder or tiny_checkpoint(preset)
+        return render_card("tiny", folder=folder, repository=str(folder))
+
+    return render
+
+
+def table_row(card: str, name: str) -> list[str]:
+    """The cells of a table row after its name."""
+    line = next(line for line in card.splitlines() if line.startswith(f"| {name} |"))
+    return [cell.strip() for cell in line.strip("|").split("|")][1:]
 
 
 def front_matter(**changes) -> str:
@@ -31,8 +98,8 @@ def model_index(value) -> list:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_rendered_card_is_valid_and_complete(name, checkpoint):
-    card = render_card(name, folder=checkpoint)
+def test_rendered_card_is_valid_and_complete(name, tiny_checkpoint):
+    card = render_card(name, folder=tiny_checkpoint(read_index()[name]["preset"]))
     assert check_card(card, required=REQUIRED) == []
     facts = read_index()[name]
     for source in (data_sources()[key] for key in facts["data_sources"]):
@@ -40,21 +107,105 @@ def test_rendered_card_is_valid_and_complete(name, checkpoint):
             assert text in card
     for value in facts["paper_figures"].values():
         assert f"{value:.3f}" in card
-    for text in ("1803.05428", facts["recipe"], "1,234 two-bar sequences"):
+    bars = "sixteen" if "16bar" in facts["preset"] else "two"
+    for text in ("1803.05428", facts["recipe"], f"1,234 {bars}-bar sequences"):
         assert text in card
     for text in ("{{", "{%", "None"):
         assert text not in card
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_numbers_come_from_the_measurements(name, checkpoint, metrics, tmp_path):
-    folder = shutil.copytree(checkpoint, tmp_path / "model")
-    metrics["reconstruction"]["sampled_accuracy"] = 0.87654
+def test_numbers_come_from_the_measurements(name, tiny_checkpoint, tmp_path):
+    folder = shutil.copytree(tiny_checkpoint(read_index()[name]["preset"]), tmp_path / "model")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["reconstruction"]["kl_divergence_bits"] = 87.654321
     (folder / "metrics.json").write_text(json.dumps(metrics))
     card = render_card(name, folder=folder)
     results = {result.metric_name: result.metric_value for result in ModelCard(card).data.eval_results}
-    assert results["reconstruction accuracy, sampled"] == 0.87654
-    assert "| reconstruction accuracy, sampled | 0.877 |" in card
+    assert results["KL divergence from the prior, bits"] == 87.65432
+    assert table_row(card, "KL divergence from the prior, bits")[0] == "87.7"
+
+
+@pytest.mark.parametrize("preset", KINDS)
+def test_every_kind_of_model_has_a_card(preset, render_kind):
+    card = render_kind(preset)
+    assert check_card(card, required=REQUIRED) == []
+    for text in ("{{", "{%", "None", "nan"):
+        assert text not in card.replace("velocities=None", "")
+    assert "\n\n\n" not in card
+    assert all(line == line.rstrip() for line in card.splitlines())
+    tables = re.findall(r"(?:^\|.*\|\n)+", card, flags=re.MULTILINE)
+    for table in tables:
+        assert len({line.count("|") for line in table.splitlines()}) == 1, table
+    assert len(tables) == 1 + ("16bar" in preset or "groovae" in preset)
+
+
+@pytest.mark.parametrize("preset", [preset for preset in KINDS if "nade" not in preset])
+def test_the_usage_code_of_every_kind_runs(preset, render_kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("my-song.mid", "my-drums.mid"):
+        write_song(tmp_path / name)
+    code = re.findall(r"```python\n(.*?)```", render_kind(preset), flags=re.DOTALL)[0]
+    exec(compile(code, "card", "exec"), {})  # noqa: S102 - our own text
+    (written,) = set(tmp_path.glob("*.mid")) - {tmp_path / "my-song.mid", tmp_path / "my-drums.mid"}
+    assert pretty_midi.PrettyMIDI(str(written)).instruments
+
+
+def test_the_flat_twin_stands_beside_the_model(render_kind, tiny_checkpoint, tmp_path):
+    folder = shutil.copytree(tiny_checkpoint("hier-mel_16bar"), tmp_path / "model")
+    twin = json.loads((folder / "metrics_flat.json").read_text())
+    twin["reconstruction"]["sampled_accuracy"] = 0.2345
+    (folder / "metrics_flat.json").write_text(json.dumps(twin))
+    card = render_kind("hier-mel_16bar", folder)
+    assert table_row(card, "reconstruction accuracy, sampled")[1:] == ["0.234", "0.812", "0.620"]
+    assert "(1.5 million parameters, 900 steps)" in card
+    twin["num_examples"] = 99
+    (folder / "metrics_flat.json").write_text(json.dumps(twin))
+    with pytest.raises(HubError, match=r"metrics_flat.json was measured with num_examples 99, .* 1234: measure both"):
+        render_kind("hier-mel_16bar", folder)
+    (folder / "metrics_flat.json").unlink()
+    with pytest.raises(HubError, match=r"metrics_flat.json: evaluate the flat twin first \(runs/some.sh\)"):
+        render_kind("hier-mel_16bar", folder)
+
+
+def test_a_trio_has_figures_of_each_part_beside_the_paper(render_kind):
+    card = render_kind("hierdec-trio_16bar")
+    measured, *paper = table_row(card, "bass: reconstruction accuracy, sampled")
+    assert 0 <= float(measured) <= 1
+    assert paper == ["0.773", "0.565"]
+    assert table_row(card, "drums: reconstruction accuracy, sampled")[1:] == ["", ""]  # the entry has none
+
+
+def test_sixteen_bars_show_the_way_from_one_piece_to_another(render_kind):
+    card = render_kind("hier-mel_16bar")
+    assert len(table_row(card, "to the start")) == len(table_row(card, "to the end")) == 11
+    assert "to the start" not in render_kind("groovae_2bar_humanize")
+
+
+def test_a_groove_stands_beside_its_input_and_the_drummers(render_kind):
+    card = render_kind("groovae_2bar_humanize")
+    model, machine, drummers = table_row(card, "spread of timing, ms at 120 bpm")
+    assert machine == "0.0"
+    assert float(model) > 0
+    assert float(drummers) > 0
+    assert table_row(card, "hits (F1)")[1:] == ["1.000", ""]  # to humanize, all hits are given
+    assert "hits of the drums that the input lacks" not in card
+    assert table_row(render_kind("groovae_2bar_add_closed_hh"), "hits of the drums that the input lacks (F1)")[1] == "0.000"
+    assert "gillick2019groove" in card
+
+
+def test_data_of_unclear_licence_is_named_again_beside_the_licence_of_the_weights(render_kind):
+    licence = render_kind("hierdec-trio_16bar").partition("## Licence")[2]
+    assert data_sources()["web_archive"]["name"] in licence
+    assert data_sources()["groove"]["name"] not in render_kind("groovae_4bar").partition("## Licence")[2]
+
+
+def test_half_precision_is_said(render_kind, tiny_checkpoint, tmp_path):
+    folder = shutil.copytree(tiny_checkpoint("groovae_4bar"), tmp_path / "model")
+    assert "half precision" not in render_kind("groovae_4bar", folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"dtype": "float16"}))
+    assert "half precision" in render_kind("groovae_4bar", folder)
 
 
 @pytest.mark.parametrize("entry", data_sources().values(), ids=list(data_sources()))
@@ -99,18 +250,20 @@ def test_without_metrics_the_command_says_what_to_do(checkpoint, tmp_path, monke
     (folder / "metrics.json").unlink()
     module = sys.modules["hub_models.bundled"]
     monkeypatch.setattr(module, "BUNDLED_FOLDER", tmp_path)
-    monkeypatch.setattr(module, "read_index", lambda: {NAMES[0]: {"recipe": "runs/train.sh"}})
+    entry = {"recipe": "runs/train.sh", "representation": "melody"}
+    monkeypatch.setattr(module, "read_index", lambda: {NAMES[0]: entry})
     assert main(["card", NAMES[0]]) == 1
     message = capsys.readouterr().err
     assert "metrics.json: evaluate the model first (runs/train.sh)." in message
 
 
 def test_lacking_metrics_are_named(checkpoint, metrics, tmp_path):
+    name = "music-vae-mel-2bar"
     folder = shutil.copytree(checkpoint, tmp_path / "model")
     metrics |= {"split": None, "samples": {"in_range": 1.0, "non_empty": "x"}}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(HubError, match=r"lacks split, samples.non_empty, samples.non_duplicate:"):
-        render_card(NAMES[0], folder=folder)
+        render_card(name, folder=folder)
 
 
 def test_unknown_model_names_what_exists(capsys):

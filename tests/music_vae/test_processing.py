@@ -166,6 +166,29 @@ def test_decoding_sets_tempo_program_and_velocity(melody_processor):
     assert midi.get_tempo_changes()[1].tolist() == pytest.approx([90.0])
 
 
+def test_extracted_examples_decode_as_they_are(melody_processor, drums_processor):
+    for processor, midi in (
+        (melody_processor, make_midi(scale(8))),
+        (drums_processor, make_midi([(36, i, i + 0.25) for i in range(8)], is_drum=True)),
+    ):
+        examples = processor.extract(NoteSequence.from_pretty_midi(midi)).examples
+        pitches = [note.pitch for note in processor.decode(examples)[0].instruments[0].notes]
+        assert pitches == [note.pitch for note in midi.instruments[0].notes]
+
+
+def test_chords_are_written_above_the_notes_and_read_again():
+    processor = MusicVAEProcessor("melody", chords=True)
+    labels = processor(make_midi(scale(8)))["labels"]
+    midi = processor.decode(labels[0], tempo=60.0, chords="Am F")
+    assert [(text.text, text.time) for text in midi.text_events] == [("Am", 0.0), ("F", 4.0)]
+    controls = processor(midi)["controls"]
+    assert controls[0].argmax(dim=-1).tolist() == [13 + 9] * 16 + [1 + 5] * 16
+    both = processor.decode(torch.cat([labels, labels]), chords=torch.cat([controls, controls.roll(16, dims=1)]))
+    assert [[text.text for text in midi.text_events] for midi in both] == [["Am", "F"], ["F", "Am"]]
+    with pytest.raises(ValueError, match="chords for 1 sequences and 2 sequences"):
+        processor.decode(torch.cat([labels, labels]), chords=controls)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [{"tempo": 0.0}, {"tempo": float("nan")}, {"tempo": 1e9}, {"program": 128}, {"velocity": 0}, {"velocity": 200}],
@@ -214,7 +237,7 @@ def test_fast_and_exact_reading_agree_on_plain_files(melody_processor):
     np.testing.assert_array_equal(fast.pitch, exact.pitch)
     np.testing.assert_allclose(fast.start, exact.start, atol=2e-3)
     np.testing.assert_allclose(fast.start_quarter, exact.start_quarter, atol=2e-3)
-    assert melody_processor.extract(fast).ids.tolist() == melody_processor.extract(exact).ids.tolist()
+    assert melody_processor.extract(fast).examples.tolist() == melody_processor.extract(exact).examples.tolist()
 
 
 def melodies(num_steps: int) -> st.SearchStrategy[list[int]]:
@@ -250,3 +273,21 @@ def test_drums_survive_the_round_trip(hits, tempo):
     hits[24] = hits[24] or 2
     midi = processor.decode(torch.tensor(hits), tempo=tempo)
     assert processor(midi)["labels"].tolist() == [hits]
+
+
+@pytest.mark.parametrize("representation", ["melody", "drums"])
+def test_original_mode_keeps_what_pieces_of_different_tempo_have_in_common(representation):
+    """The original drops repeats within a piece between two tempo changes, and in no other place."""
+    is_drum = representation == "drums"
+    midi = pretty_midi.PrettyMIDI(initial_tempo=120)
+    midi._tick_scales.append((8 * midi.resolution, 60.0 / (60.0 * midi.resolution)))
+    midi._update_tick_to_time(40 * midi.resolution)
+    instrument = pretty_midi.Instrument(0, is_drum)
+    for beat in range(16):
+        pitch = 36 + 2 * (beat % 4) if is_drum else 60 + 2 * (beat % 4)
+        start, end = (midi.tick_to_time(b * midi.resolution) for b in (beat, beat + 1))
+        instrument.notes.append(pretty_midi.Note(80, pitch, start, end))
+    midi.instruments.append(instrument)
+    processor = MusicVAEProcessor(representation)
+    assert len(processor(midi, mode="original")["labels"]) == 2
+    assert len(processor(midi, mode="musical")["labels"]) == 1

@@ -13,14 +13,17 @@ from tiny_training import write_melody
 
 from hub_models.music_vae import data
 from hub_models.music_vae.data import (
+    SeededWindowDataset,
     WindowDataset,
     find_midi_files,
+    fingerprint_of,
     overlap,
     prepare_windows,
-    transpose_melodies,
 )
-from hub_models.music_vae.note_sequence import MidiError, MidiLimits, read_score
+from hub_models.music_vae.melodies import transpose_melodies
+from hub_models.music_vae.note_sequence import MidiError, MidiLimits, NoteSequence, read_score
 from hub_models.music_vae.processing_music_vae import MusicVAEProcessor
+from hub_models.music_vae.train import build_collate
 from hub_models.training import NoTrainingDataError
 from hub_models.training.data_order import ExampleKey
 
@@ -32,7 +35,7 @@ def test_the_examples_are_those_of_the_processor(midi_folder, tmp_path):
     windows = prepare_windows(files, PROCESSOR, tmp_path, num_proc=2)
     expected = [PROCESSOR(file.path)["labels"].numpy() for file in files]
     assert windows.file_index.tolist() == [i for i, labels in enumerate(expected) for _ in labels]
-    assert np.array_equal(windows.ids, np.concatenate(expected))
+    assert np.array_equal(windows.examples, np.concatenate(expected))
 
 
 def test_preparation_in_parallel_gives_the_same_rows(midi_folder, tmp_path):
@@ -42,7 +45,7 @@ def test_preparation_in_parallel_gives_the_same_rows(midi_folder, tmp_path):
     files = find_midi_files([many])
     one = prepare_windows(files, PROCESSOR, tmp_path / "one", num_proc=1)
     two = prepare_windows(files, PROCESSOR, tmp_path / "two", num_proc=2)
-    assert np.array_equal(one.ids, two.ids)
+    assert np.array_equal(one.examples, two.examples)
     assert np.array_equal(one.file_index, two.file_index)
 
 
@@ -60,13 +63,13 @@ def test_the_cache_is_used_until_a_file_the_processor_or_the_code_changes(midi_f
     first = prepare()
     again = prepare()
     assert len(extracted) == 1
-    assert np.array_equal(first.ids, again.ids)
+    assert np.array_equal(first.examples, again.examples)
     prepare(MusicVAEProcessor(mode="original"))
     assert len(extracted) == 2
     write_melody(folder / "a" / "new.mid", 99)
-    assert len(prepare().ids) > len(first.ids)
+    assert len(prepare().examples) > len(first.examples)
     assert len(extracted) == 3
-    monkeypatch.setattr(data, "_code_version", lambda: "other")
+    monkeypatch.setattr(data, "_code_version", lambda processor: "other")
     prepare()
     assert len(extracted) == 4
 
@@ -123,7 +126,7 @@ def test_broken_and_hostile_files_are_counted_and_listed_with_their_reasons(tmp_
     summary = windows.summary
     assert summary["files"] == len(files) == summary["files_with_windows"] + len(listed)
     assert summary["broken_files"] + summary["files_without_windows"] == len(listed)
-    assert summary["windows"] == len(windows.ids) > 0
+    assert summary["windows"] == len(windows.examples) > 0
 
 
 def test_truncated_files_never_end_the_process(midi_folder, tmp_path):
@@ -213,7 +216,7 @@ def test_notes_that_leave_the_range_are_dropped(events, semitones, expected):
 
 
 def test_augmentation_depends_on_seed_epoch_and_index_alone(midi_folder, tmp_path):
-    ids = prepare_windows(find_midi_files([midi_folder]), PROCESSOR, tmp_path, num_proc=1).ids
+    ids = prepare_windows(find_midi_files([midi_folder]), PROCESSOR, tmp_path, num_proc=1).examples
     keys = [ExampleKey(epoch, index) for epoch in range(3) for index in range(len(ids))]
     dataset = WindowDataset(ids, 5, seed=1)
     batch = dataset.__getitems__(keys)
@@ -225,3 +228,134 @@ def test_augmentation_depends_on_seed_epoch_and_index_alone(midi_folder, tmp_pat
     shifts = (batch.astype(int) - np.tile(ids, (3, 1)))[np.tile(ids, (3, 1)) >= 2]
     assert set(shifts.tolist()) == set(range(-5, 6))
     assert np.array_equal(WindowDataset(ids).__getitems__(keys[: len(ids)]), ids)
+
+
+def write_band(path: Path, seed: int, bars: int = 8) -> None:
+    """A melody, a bass and drums that change from bar to bar."""
+    draw = np.random.default_rng(seed)
+    midi = pretty_midi.PrettyMIDI(initial_tempo=120.0)
+    for program, is_drum in ((0, False), (33, False), (0, True)):
+        instrument = pretty_midi.Instrument(program, is_drum)
+        for beat in range(4 * bars):
+            pitch = int(draw.choice([36, 38, 42])) if is_drum else int(draw.integers(40, 70))
+            instrument.notes.append(pretty_midi.Note(int(draw.integers(30, 127)), pitch, beat * 0.5, beat * 0.5 + 0.25))
+        midi.instruments.append(instrument)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    midi.write(str(path))
+
+
+@pytest.fixture(scope="module")
+def band_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("bands")
+    for seed in range(5):
+        write_band(folder / f"{seed}.mid", seed)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shape", "dtype"),
+    [
+        ({"representation": "melody", "num_bars": 4}, (64,), np.uint16),
+        ({"representation": "trio", "num_bars": 4}, (64, 3), np.uint16),
+        ({"representation": "drum_roll", "drum_classes": "full"}, (32,), np.uint64),
+        ({"representation": "groove"}, (32, 27), np.float32),
+        ({"representation": "melody", "chords": True}, (32, 2), np.uint16),
+    ],
+)
+def test_examples_of_every_shape_come_back_from_the_cache(band_folder, tmp_path, arguments, shape, dtype):
+    processor = MusicVAEProcessor(**arguments)
+    files = find_midi_files([band_folder])
+    for _ in range(2):
+        windows = prepare_windows(files, processor, tmp_path, num_proc=1)
+        assert windows.examples.shape[1:] == shape
+        assert windows.examples.dtype == dtype
+        extracted = [processor.extract(NoteSequence.from_symusic(read_score(file.path))).examples for file in files]
+        assert np.array_equal(windows.examples, np.concatenate(extracted).astype(dtype))
+    assert len(windows.select(deduplicate=True)) == len(np.unique(windows.examples, axis=0))
+    assert overlap(windows.examples, windows.examples[:1]) == pytest.approx(1 / len(windows.examples))
+    features = processor.features(WindowDataset(windows.examples).__getitems__([ExampleKey(0, 0), ExampleKey(0, 1)]))
+    expected = processor.features(windows.examples[:2])
+    assert all(np.array_equal(features[name], expected[name]) for name in expected)
+
+
+def test_a_file_with_very_many_examples_gives_a_random_choice_of_them(band_folder, tmp_path, monkeypatch):
+    processor = MusicVAEProcessor("trio", num_bars=4)
+    files = find_midi_files([band_folder])
+    everything = prepare_windows(files, processor, tmp_path / "all", num_proc=1)
+    assert np.bincount(everything.file_index).tolist() == [5] * 5
+    monkeypatch.setattr(data, "BYTES_PER_FILE", 2 * 64 * 3 * 2)
+    some = prepare_windows(files, processor, tmp_path / "some", num_proc=1)
+    assert np.bincount(some.file_index).tolist() == [2] * 5
+    assert overlap(some.examples, everything.examples) == 1.0
+    again = prepare_windows(files, processor, tmp_path / "again", num_proc=1)
+    assert np.array_equal(some.examples, again.examples)
+
+
+def test_grooves_are_extracted_once_for_all_corruptions(band_folder, tmp_path):
+    files = find_midi_files([band_folder])
+    folders = {
+        prepare_windows(files, MusicVAEProcessor("groove", **settings), tmp_path, num_proc=1).folder
+        for settings in ({}, {"corruptions": ["tap"]}, {"hits_control": True})
+    }
+    assert len(folders) == 1
+    assert prepare_windows(files, MusicVAEProcessor("groove", num_bars=4), tmp_path, num_proc=1).folder not in folders
+
+
+def trio(melody, bass, drums):
+    return np.array([[melody, bass, drums]]).transpose(0, 2, 1)
+
+
+def test_melody_and_bass_of_a_trio_move_together_and_drums_stay():
+    transpose = MusicVAEProcessor("trio").codec.transpose
+    moved = transpose(trio((41, 0, 1, 45), (17, 0, 0, 1), (3, 2, 40, 0)), np.array([4]))
+    assert moved.tolist() == trio((45, 0, 1, 49), (21, 0, 0, 1), (3, 2, 40, 0)).tolist()
+
+
+def test_of_a_trio_notes_that_leave_the_range_are_dropped_unless_a_part_would_lose_all():
+    transpose = MusicVAEProcessor("trio").codec.transpose
+    low_bass = trio((41, 0, 1, 45), (3, 1, 17, 0), (3, 2, 40, 0))
+    assert transpose(low_bass, np.array([-2])).tolist() == trio((39, 0, 1, 43), (0, 0, 15, 0), (3, 2, 40, 0)).tolist()
+    lost = trio((41, 0, 1, 45), (3, 1, 3, 0), (3, 2, 40, 0))
+    assert np.array_equal(transpose(lost, np.array([-2])), lost)
+    silent = trio((41, 0, 1, 45), (0, 0, 0, 0), (3, 2, 40, 0))
+    assert transpose(silent, np.array([-2])).tolist() == trio((39, 0, 1, 43), (0, 0, 0, 0), (3, 2, 40, 0)).tolist()
+
+
+def test_transposition_is_that_of_the_representation():
+    examples = np.stack([trio((41, 0, 45, 1), (17, 0, 0, 0), (3, 2, 40, 0))[0]] * 50).astype(np.uint16)
+    codec = MusicVAEProcessor("trio").codec
+    assert codec.transposition == 5
+    batch = WindowDataset(examples, 2, codec.transpose, seed=3).__getitems__([ExampleKey(0, i) for i in range(50)])
+    shifts = batch[:, 0, 0] - 41
+    assert set(shifts.tolist()) == {-2, -1, 0, 1, 2}
+    assert np.array_equal(batch[:, 0, 1] - 17, shifts)
+    assert np.array_equal(batch[..., 2], examples[..., 2])
+
+
+def test_seeds_of_examples_depend_on_seed_epoch_and_index_alone():
+    dataset = SeededWindowDataset(np.zeros((4, 32, 27), dtype=np.float32), seed=5)
+    examples, seeds = dataset.__getitems__([ExampleKey(0, 1), ExampleKey(2, 1), ExampleKey(0, 3)])
+    assert examples.shape == (3, 32, 27)
+    assert len({tuple(seed) for seed in seeds}) == 3
+    assert dataset.__getitems__([ExampleKey(2, 1)])[1] == seeds[1:2]
+
+
+def test_notes_are_dropped_alike_however_examples_are_batched():
+    processor = MusicVAEProcessor("groove", corruptions=["note_dropout"])
+    draw = np.random.default_rng(0)
+    hits = draw.integers(0, 2, size=(6, 32, 9))
+    grooves = np.concatenate([hits, hits * draw.random(hits.shape), hits * 0], axis=-1).astype(np.float32)
+    dataset, collate = SeededWindowDataset(grooves, seed=1), build_collate(processor)
+    together = collate(dataset.__getitems__([ExampleKey(0, i) for i in range(6)]))["input_values"]
+    alone = [collate(dataset.__getitems__([ExampleKey(0, i)]))["input_values"] for i in range(6)]
+    assert np.array_equal(together, np.concatenate(alone))
+    later = collate(dataset.__getitems__([ExampleKey(1, i) for i in range(6)]))
+    assert not np.array_equal(together, later["input_values"])
+    assert np.array_equal(later["labels"], grooves)
+
+
+def test_fingerprints_tell_examples_apart():
+    examples = np.arange(12, dtype=np.uint16).reshape(2, 6)
+    assert fingerprint_of(examples) == fingerprint_of(examples.copy())
+    others = (examples[::-1], examples.reshape(3, 4), examples.astype(np.uint64), examples + np.uint16(1))
+    assert len({fingerprint_of(array) for array in (examples, *others)}) == 5

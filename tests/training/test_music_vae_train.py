@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_training import TINY, make_ids
+from tiny_training import TINY
+from transformers import AutoModel
 
 from hub_models.music_vae import ATTRIBUTES, bundle, evaluate, load_attribute_vectors, train
 from hub_models.music_vae.configuration_music_vae import MusicVAEConfig
-from hub_models.music_vae.evaluate import evaluate_reconstruction, evaluate_samples
 from hub_models.music_vae.modeling_music_vae import MusicVAEModel
 from hub_models.music_vae.processing_music_vae import MusicVAEProcessor
 from hub_models.training import NoTrainingDataError
@@ -107,6 +107,34 @@ def test_bundling_keeps_what_ships_and_adds_attribute_vectors(midi_folder, train
         bundle.main(["--model", str(trained), "--output", str(folder), "--attributes"])
 
 
+def test_bundling_at_half_precision_halves_the_file_and_loads_as_float32(trained, tmp_path):
+    bundle.main(["--model", str(trained), "--output", str(tmp_path / "whole")])
+    bundle.main(["--model", str(trained), "--output", str(tmp_path / "half"), "--half"])
+    sizes = {name: (tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "half")}
+    assert sizes["half"] < 0.6 * sizes["whole"]
+    for auto_class in (MusicVAEModel, AutoModel):
+        assert auto_class.from_pretrained(tmp_path / "half").dtype == torch.float32
+    assert MusicVAEModel.from_pretrained(tmp_path / "half", dtype="auto").dtype == torch.float16
+    whole, half = (MusicVAEModel.from_pretrained(tmp_path / name) for name in ("whole", "half"))
+    for name, weight in whole.state_dict().items():
+        torch.testing.assert_close(half.state_dict()[name], weight, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [70_000.0, float("nan")])
+def test_weights_that_half_precision_cannot_hold_are_refused(trained, tmp_path, value):
+    model = MusicVAEModel.from_pretrained(trained)
+    with torch.no_grad():
+        model.latent_mean.bias[0] = value
+    with pytest.raises(ValueError, match=r"latent_mean.bias reach beyond .* --half"):
+        bundle.save_model(model, tmp_path / "half", half=True)
+    assert not (tmp_path / "half").exists()
+
+
+def test_bundling_with_another_drum_map(trained, tmp_path):
+    bundle.main(["--model", str(trained), "--output", str(tmp_path / "bundled"), "--drum-map", "roland"])
+    assert MusicVAEProcessor.from_pretrained(tmp_path / "bundled").drum_classes[1] == [38, 37, 40]
+
+
 def test_fine_tuning_starts_from_the_given_weights(midi_folder, trained, tmp_path):
     before = load_file(trained / "model.safetensors")
     train.main(
@@ -158,55 +186,3 @@ def test_an_unknown_split_names_those_there_are(midi_folder, tmp_path):
 def test_evaluation_on_a_split_without_files_says_so(midi_folder, trained):
     with pytest.raises(NoTrainingDataError, match="'nothing'"):
         evaluate.main(["--model", str(trained), "--data", str(midi_folder), "--split", "nothing"])
-
-
-class PerfectModel:
-    """Gives back what it encodes."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, ids):
-        self.labels = torch.as_tensor(ids.astype(int))
-
-    def encode(self, input_values, lengths):
-        return self
-
-    def sample(self, *arguments):
-        return self.labels if not arguments[1:] else self.labels[: arguments[0]]
-
-    @property
-    def mean(self):
-        return self.labels
-
-    def kl_divergence(self):
-        return torch.full((len(self.labels),), torch.log(torch.tensor(2.0)).item() * 7)
-
-    def teacher_forced_logits(self, z, labels):
-        return torch.nn.functional.one_hot(z, 90) * 100.0
-
-    def decode(self, z, length, temperature, generator):
-        wrong = z.clone()
-        wrong[:, 0] = 0
-        return wrong
-
-
-def test_figures_are_what_they_say():
-    processor, ids = MusicVAEProcessor(), make_ids(16) % 88 + 2  # a note on every step
-    ids[:, 1::2] = 0
-    model = PerfectModel(ids)
-    figures = evaluate_reconstruction(model, processor, ids, "mean", 1.0, 16, 0)
-    assert figures["teacher_forced_accuracy"] == 1.0
-    assert figures["sampled_accuracy"] == pytest.approx(31 / 32)
-    assert figures["sampled_event_accuracy"] == pytest.approx(15 / 16)
-    assert figures["exact_sequences"] == 0.0
-    assert figures["kl_divergence_bits"] == pytest.approx(7)
-    assert figures["reconstruction_nll_nats"] == pytest.approx(0, abs=1e-6)
-
-    model.labels[1] = model.labels[0]
-    model.labels[2] = 0
-    figures = evaluate_samples(model, processor, ids, 16, 1.0, 16, 0)
-    assert figures["in_range"] == 1.0
-    assert figures["non_duplicate"] == pytest.approx(15 / 16)
-    assert figures["non_empty"] == pytest.approx(15 / 16)
-    assert figures["onset_density"] == pytest.approx(15 / 32)
-    assert figures["data_onset_density"] == 0.5

@@ -1,0 +1,68 @@
+"""Tiny models of every kind with figures as `evaluate` measures them, and music that all of them can read."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pretty_midi
+import torch
+
+from hub_models import MusicVAEConfig, MusicVAEModel, MusicVAEProcessor
+from hub_models.music_vae.evaluate import evaluate_interpolation, evaluate_reconstruction, evaluate_samples
+
+TINY = {"latent_size": 6, "encoder_hidden_sizes": [8], "decoder_hidden_sizes": [8]}
+CONDITIONS = {
+    "data": ["some-music"],
+    "split": "validation",
+    "num_files": 56,
+    "num_examples": 1234,
+    "num_samples": 1000,
+    "latents": "sample",
+    "temperature": 1.0,
+    "seed": 0,
+}
+
+
+def write_checkpoint(folder: Path, preset: str, flat_twin: bool = False) -> Path:
+    """Model, processor and metrics.json, and metrics_flat.json where a twin is asked for."""
+    model, processor = tiny_model(preset), MusicVAEProcessor.from_preset(preset)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    metrics = measure(model, processor)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    if flat_twin:
+        (folder / "metrics_flat.json").write_text(json.dumps(metrics | {"num_parameters": 1_500_000}))
+    return folder
+
+
+def tiny_model(preset: str) -> MusicVAEModel:
+    torch.manual_seed(0)
+    return MusicVAEModel(MusicVAEConfig.from_preset(preset, **TINY)).eval()
+
+
+def measure(model: MusicVAEModel, processor: MusicVAEProcessor) -> dict:
+    """What `evaluate` writes, of six examples that the model made up."""
+    examples = model.sample(6, generator=torch.Generator().manual_seed(7)).numpy()
+    return {
+        **CONDITIONS,
+        "reconstruction": evaluate_reconstruction(model, processor, examples),
+        "samples": evaluate_samples(model, processor, examples, num_samples=4),
+        "interpolation": evaluate_interpolation(model, processor, examples, np.arange(6), num_pairs=2),
+    }
+
+
+def write_song(path: Path, num_bars: int = 17) -> Path:
+    """Melody, bass and drums in 4/4 at 120 quarters per minute, no two bars alike."""
+    midi = pretty_midi.PrettyMIDI(initial_tempo=120.0)
+    midi.time_signature_changes.append(pretty_midi.TimeSignature(4, 4, 0.0))
+    melody, bass = pretty_midi.Instrument(0, name="Piano"), pretty_midi.Instrument(33, name="Bass")
+    drums = pretty_midi.Instrument(0, is_drum=True, name="Drums")
+    for beat in range(4 * num_bars):
+        start = beat * 0.5
+        melody.notes.append(pretty_midi.Note(90, 60 + beat % 13, start, start + 0.4))
+        bass.notes.append(pretty_midi.Note(90, 36 + beat % 7, start, start + 0.4))
+        for pitch, offset in ((36 if beat % 2 == 0 else 38, 0.0), (42, 0.0), (42, 0.25)):
+            drums.notes.append(pretty_midi.Note(80 + beat % 40, pitch, start + offset, start + offset + 0.1))
+    midi.instruments += [melody, bass, drums]
+    midi.write(str(path))
+    return path
