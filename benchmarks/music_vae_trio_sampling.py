@@ -7,16 +7,16 @@ Time, ours and the floor taking turns:
 - Ours: `MusicVAEModel.decode` of 8 latent vectors, 256 steps, temperature 0.5, random weights, after a warm-up.
 - The floor: the matrix products that no implementation in float32 can avoid, with `torch.mm` on the model's own weights as
   they lie in memory, in the blocks of 1,024 rows and the orientation that run fastest here, in the order of the model, and
-  nothing else - no gates, no softmax, no draws, no biases. Of the conductor: z to its initial state; in each of 16 steps the
-  recurrent product of every layer and the input product of every layer but the first, which reads a zero. Of each of the three
-  decoders of a segment, for each of 16 segments: its embedding to the initial state, and through the input weights of the
-  first layer; in each of 16 steps the recurrent product of every layer, the input product of every layer but the first, and
-  the output projection. What a step reads of the step before is one-hot, so its product is a look-up and does not count.
+  nothing else - no gates, no softmax, no draws, no biases. Of the conductor: z to its initial state; in each of 16 steps
+  the recurrent product of every layer and the input product of every layer but the first, which reads a zero. Of each of the
+  three decoders of a segment, for each of 16 segments: its embedding to the initial state, and through the input weights of
+  the first layer; in each of 16 steps the recurrent product of every layer, the input product of every layer but the first,
+  and the output projection. What a step reads of the step before is one-hot, so its product is a look-up and does not count.
 - The peer: Magenta on TensorFlow 2.15, the same sizes, random weights, one `Session.run` on the finished graph.
 - Teacher forcing: all segments of the batch as one, as the model does it, beside the same decoders run segment by segment.
 
-Memory: what the process grows by while it samples, at the most, with `batch_size` samples and with 8 times as many; each in a
-process of its own, on Linux, which alone lets a process set back the record of its peak.
+Memory: what the process grows by while it samples, at the most, with `batch_size` samples and with 8 times as many; each in
+a process of its own, on Linux, which alone lets a process set back the record of its peak.
 """
 
 import json
@@ -35,7 +35,6 @@ PRESET = "hierdec-trio_16bar"
 MAX_RATIO_TO_FLOOR = 1.5
 MORE_SAMPLES = 8  # times the batch size
 MAX_MEMORY_RATIO = 1.2
-TEACHER_FORCED = "teacher-forced trios, {}"
 
 
 def build_model(arguments) -> MusicVAEModel:
@@ -183,29 +182,17 @@ def main() -> None:
         ours, floor, forced, by_segments = (measured[name]["median"] for name in seconds)
         what = f"{arguments.batch_size} trios, {threads} thread{'s' * (threads > 1)}"
         if arguments.peer_python:
-            options = [
-                (f"--{name.replace('_', '-')}", getattr(arguments, name)) for name in (*SIZES, "repeats", "temperature")
-            ]
+            names = (*SIZES, "repeats", "temperature")
+            options = [(f"--{name.replace('_', '-')}", getattr(arguments, name)) for name in names]
             command = ["--config", PRESET, "--threads", threads, *(part for option in options for part in option)]
             answer = run_peer(arguments.peer_python, "magenta_sampling.py", *command)
             measured["peer"] = spread(answer["seconds"])
-            peer = measured["peer"]["median"]
-            rows.append(
-                Row(what, "s", ours, peer, f"Magenta on TensorFlow {answer['tensorflow']}", "ratio < 1", ours < peer)
-            )
+            peer, peer_name = measured["peer"]["median"], f"Magenta on TensorFlow {answer['tensorflow']}"
+            rows.append(Row(what, "s", ours, peer, peer_name, "ratio < 1", ours < peer))
         limit = f"ratio <= {MAX_RATIO_TO_FLOOR}"
         rows.append(Row(what, "s", ours, floor, "matrix products alone", limit, ours <= MAX_RATIO_TO_FLOOR * floor))
-        rows.append(
-            Row(
-                TEACHER_FORCED.format(what),
-                "s",
-                forced,
-                by_segments,
-                "segment by segment",
-                "ratio < 1",
-                forced < by_segments,
-            )
-        )
+        what = f"{what}, teacher-forced"
+        rows.append(Row(what, "s", forced, by_segments, "segment by segment", "ratio < 1", forced < by_segments))
         details["threads"][threads] = measured
     few, many = arguments.batch_size, MORE_SAMPLES * arguments.batch_size
     memory = {number: memory_growth(arguments, number) for number in (few, many)}
@@ -214,9 +201,7 @@ def main() -> None:
         met = memory[many] <= MAX_MEMORY_RATIO * memory[few]
         rows.append(Row(name, "MB", memory[many], memory[few], f"the same for {few}", limit, met))
     details["memory_megabytes"] = memory
-    size = (
-        f"{arguments.num_layers} layers of {arguments.hidden_size}, {arguments.segments} segments, {arguments.length} steps"
-    )
+    size = f"{arguments.num_layers} layers of {arguments.hidden_size}, {arguments.length} steps"
     report(f"MusicVAE trios: {size}, median of {arguments.repeats}", rows, details, arguments.json)
 
 

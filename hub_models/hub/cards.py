@@ -12,6 +12,7 @@ import json
 import math
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -19,6 +20,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from .errors import HubError
 from .figures import (
+    FEEL_COLUMNS,
     Metric,
     check_metrics,
     check_twin,
@@ -97,9 +99,12 @@ def render_card(name: str, *, folder: str | Path | None = None, repository: str 
     length = f"{count} bar" if processor["num_bars"] == 1 else f"{count} bars"
     metrics = read_json(folder / "metrics.json", "evaluate the model first", recipe)
     shown = metrics_of(representation, length)
-    results = shown + (feel_of(metrics, "likeliest") if representation == "groove" else [])
-    beside = [*feel_of(metrics, "input"), *feel_of(metrics, "data")] if representation == "groove" else []
-    check_metrics(metrics, results + beside, folder / "metrics.json")
+    results = list(shown)
+    if representation == "groove":
+        given = [replace(metric, name=f"{metric.name}, hits given") for metric in feel_of(metrics, "known_hits")]
+        results += [*feel_of(metrics, "likeliest"), *given]
+    beside = [metric for way in FEEL_COLUMNS for metric in feel_of(metrics, way)] if representation == "groove" else []
+    check_metrics(metrics, shown + beside, folder / "metrics.json")
     twin = _read_twin(folder, facts, metrics, shown) if "flat_twin" in facts else None
     paper = {"paper (Table 1)": facts["paper_figures"]}
     if "paper_flat_figures" in facts:

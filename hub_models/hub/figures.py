@@ -107,7 +107,12 @@ FEEL = (
     Metric("reconstruction.feel.{way}.velocity_std", "spread of velocities, MIDI", "std", "{:.1f}"),
     Metric("reconstruction.feel.{way}.timing_std_ms", "spread of timing, ms at 120 bpm", "std", "{:.1f}"),
 )
-FEEL_COLUMNS = {"likeliest": "this model", "input": "its input, as a machine plays it", "data": "the drummers"}
+FEEL_COLUMNS = {
+    "likeliest": "this model, its own hits",
+    "known_hits": "this model, hits given",
+    "input": "its input, as a machine plays it",
+    "data": "the drummers",
+}
 
 
 def metrics_of(representation: str, length: str) -> list[Metric]:
@@ -129,6 +134,8 @@ def feel_of(metrics: dict, way: str) -> list[Metric]:
     shown = [metric for metric in FEEL if metric is not RESTORED or lacks_drums]
     if way == "data":  # has no errors
         shown = shown[-2:]
+    if way == "known_hits":  # whose hits are given
+        shown = shown[-4:]
     return [replace(metric, path=metric.path.format(way=way)) for metric in shown]
 
 

@@ -12,7 +12,7 @@ from .grooves import groove_from_grid, groove_from_taps
 from .modeling_music_vae import MusicVAEModel, MusicVAEOutput, MusicVAEPosterior, slerp
 from .note_sequence import MidiError, MidiLimits, NoteSequence, read_midi
 from .processing_music_vae import MusicVAEFeatures, MusicVAEProcessor, NoExamplesError, Window
-from .song_latents import Song
+from .song_latents import Song, SongPart, SongTrack
 from .songs import MetreError, decode_song, encode_song
 
 AutoConfig.register(MusicVAEConfig.model_type, MusicVAEConfig)
@@ -36,6 +36,8 @@ __all__ = [
     "NoExamplesError",
     "NoteSequence",
     "Song",
+    "SongPart",
+    "SongTrack",
     "Window",
     "chord_controls",
     "chord_progression",

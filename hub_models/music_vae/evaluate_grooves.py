@@ -105,6 +105,7 @@ class GrooveTally:
 
         - `teacher_forced` and `sampled`: at the temperature asked for;
         - `likeliest`: decoded from the posterior's mean without chance, as `MusicVAEModel.reconstruct` does;
+        - `known_hits`: velocities and timing for the true hits, as `MusicVAEModel.decode_feel` gives them;
         - `input`: what the encoder read, as a drum machine plays it: on the grid, every hit with the median velocity
           of the data, the best there is without listening. What a model must beat;
         - `data`: mean and standard deviations only.

@@ -71,6 +71,8 @@ def evaluate_reconstruction(
             grooves.add("teacher_forced", head.activate(outputs), labels)
             grooves.add("sampled", sampled, labels)
             grooves.add("likeliest", model.decode(posterior.mean, labels.shape[1], None, None, controls), labels)
+            known = labels[..., : head.num_drums]
+            grooves.add("known_hits", model.decode_feel(posterior.mean, known, controls), labels)
             grooves.add_inputs(features["input_values"], labels)
     parts = PARTS if processor.representation == "trio" else ()
     figures = tally.figures(parts)

@@ -368,6 +368,29 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         latents = self.encode(input_values, lengths, controls).mean
         return self.decode(latents, input_values.shape[1], temperature, generator, controls)
 
+    @torch.no_grad()
+    def decode_feel(self, latents: Tensor, hits: Tensor, controls: Tensor | None = None, num_passes: int = 4) -> Tensor:
+        """Velocities and timing for hits that are known: latents (B, latent_size) and hits (B, T, drums), 0 or 1, to
+        grooves (B, T, 3 * drums) with exactly these hits. For groove models; not in the original, whose hits are its own.
+
+        Args:
+            num_passes (`int`, defaults to 4): every pass reads, at each step, the velocities and offsets that the pass
+                before gave to the steps before it; the first reads all hits as equally loud and on time.
+
+        Raises:
+            ValueError: for a model of something else than grooves, or hits of another shape.
+        """
+        if self.config.output_type != "groove":
+            raise ValueError(f"decode_feel is for groove models; this one's output_type is {self.config.output_type!r}.")
+        drums = self.decoder.head.num_drums
+        if hits.ndim != 3 or hits.shape[-1] != drums or len(hits) != len(latents):
+            raise ValueError(f"hits must have the shape ({len(latents)}, steps, {drums}), got {tuple(hits.shape)}.")
+        hits = hits.to(self.device, self.dtype)
+        grooves = torch.cat([hits, 0.5 * hits, torch.zeros_like(hits)], dim=-1)
+        for _ in range(num_passes):
+            grooves = self.decoder.head.perform(self.teacher_forced_logits(latents, grooves, controls), hits)
+        return grooves
+
     def interpolate(
         self,
         start: Tensor,

@@ -160,6 +160,7 @@ class GrooveHead(nn.Module):
     and timing offsets (-1 to 1, in half steps, positive is early) of every drum."""
 
     EPSILON = 1e-7  # of the original, in its logarithms
+    LEAST_CERTAINTY = 0.05  # of a hit that the model did not expect
 
     def __init__(self, output_size: int):
         super().__init__()
@@ -200,6 +201,17 @@ class GrooveHead(nn.Module):
         hits, _, _ = outputs.split(self.num_drums, dim=-1)
         drawn = _draw_bits(hits, temperature, generator)
         return torch.cat([drawn, self.activate(outputs)[..., self.num_drums :]], dim=-1)
+
+    def perform(self, outputs: Tensor, hits: Tensor) -> Tensor:
+        """Outputs (..., 3 * num_drums) and hits (..., num_drums), 0 or 1, that are known, to labels with these hits.
+
+        The squared errors make the outputs the mean velocity and offset over playing and not playing, which is 0: divided
+        by the probability of the hit, they are those of a hit.
+        """
+        probabilities, velocities, offsets = self.activate(outputs).split(self.num_drums, dim=-1)
+        certainty = probabilities.clamp(min=self.LEAST_CERTAINTY)
+        velocities, offsets = (velocities / certainty).clamp(0, 1), (offsets / certainty).clamp(-1, 1)
+        return torch.cat([hits, velocities * hits, offsets * hits], dim=-1)
 
     def correct(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Share of the drums of a step that are rightly hit or not hit: (..., 1)."""

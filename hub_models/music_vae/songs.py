@@ -4,8 +4,8 @@ song = encode_song(model, processor, "song.mid")
 song = song.smooth(width=4).morph(other, [0, 1]).hold_attribute(vectors["note_density"])
 midi = decode_song(model, processor, song)
 
-Everything that the model does not write stays as it was: tempo map, time and key signatures, lyrics, and the instruments and
-notes that it cannot read.
+Tempo map, time and key signatures, lyrics and the instruments that the model does not read stay as they were. What it reads
+comes back on its grid of steps, from a melody model one note at a time; `song.rejections` has what was left out or kept.
 """
 
 import copy

@@ -19,8 +19,9 @@ logger = logging.getLogger("encore.studio")
 # Actions that run a model share one line of the queue, those that only render another.
 MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 2}
 RENDER_QUEUE = {"concurrency_id": "render", "concurrency_limit": 2}
-# A piece is at most 16 steps of a few bars; this bounds memory at the slowest tempo.
+# Bounds the size of a WAV file; what lasts longer is played in the browser.
 MAX_RENDER_SECONDS = 10 * 60
+SAMPLE_RATE, LONG_SAMPLE_RATE, LONG_SECONDS = 44_100, 32_000, 120
 
 
 def in_sentences(action: Callable) -> Callable:
@@ -48,12 +49,27 @@ def _is_for_people(error: Exception) -> bool:
 
 
 def files(clip: Clip, tempo: float, program: int) -> dict[str, bytes]:
-    """A clip as `midi` and `wav` file contents."""
+    """A clip as `midi` and `wav` file contents.
+
+    Raises:
+        RenderError: it lasts longer than `MAX_RENDER_SECONDS`.
+    """
     from hub_models import audio, midi
 
-    music = clips.to_midi(clip, tempo, program)
-    sound = midi.render(music, min_seconds=clips.seconds(clip, tempo), max_seconds=MAX_RENDER_SECONDS)
-    return {"midi": midi.to_bytes(music), "wav": audio.to_wav_bytes(sound, 44_100)}
+    music, seconds = clips.to_midi(clip, tempo, program), clips.seconds(clip, tempo)
+    sample_rate = SAMPLE_RATE if seconds <= LONG_SECONDS else LONG_SAMPLE_RATE
+    sound = midi.render(music, sample_rate=sample_rate, min_seconds=seconds, max_seconds=MAX_RENDER_SECONDS)
+    return {"midi": midi.to_bytes(music), "wav": audio.to_wav_bytes(sound, sample_rate)}
+
+
+def files_for_page(clip: Clip, tempo: float, program: int) -> dict[str, bytes]:
+    """As `files`; of a clip that is too long for a WAV file `midi` alone."""
+    from hub_models import midi
+
+    # A last hit may be late and ring on after the bar.
+    if clips.seconds(clip, tempo) < MAX_RENDER_SECONDS - 1:
+        return files(clip, tempo, program)
+    return {"midi": midi.to_bytes(clips.to_midi(clip, tempo, program))}
 
 
 def choose_seed(seed: Any, keep: bool) -> int:

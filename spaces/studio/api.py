@@ -1,4 +1,4 @@
-"""The named endpoints of the Studio: every action of the Morph tab for programs, with plain types.
+"""The named endpoints of the Studio: every action of its tabs for programs, with plain types.
 
 They have components of their own, which the page never shows, so that a program depends on no layout and no session.
 Clips travel as JSON (see `clip.py`), files as files.
@@ -12,6 +12,8 @@ from typing import Any
 import actions
 import clip as clips
 import gradio as gr
+import grooves
+import songs
 import validate
 from actions import MODEL_QUEUE, RENDER_QUEUE, in_sentences
 from engine import Engine
@@ -23,11 +25,18 @@ def add_endpoints(engine: Engine) -> None:
     """Registers the endpoints in the surrounding `gr.Blocks`."""
     names = list(engine.entries)
 
+    def existing(file: str | None) -> str:
+        if not file:
+            raise validate.StudioError("There is no file; send a standard MIDI file.")
+        return file
+
     def models() -> list[dict]:
         """The models of this Studio.
 
         Returns:
-            list of objects with name, description, representation ("melody" or "drums"), bars and attributes.
+            list of objects with name, description, representation ("melody", "drums", "trio" or "groove": drums with feel),
+            bars, attributes, and puts_back: what a groove model adds to what it is shown ("humanize": velocity and timing,
+            "tap": all but the rhythm, "add_closed_hi_hat").
         """
         return [
             {
@@ -36,6 +45,7 @@ def add_endpoints(engine: Engine) -> None:
                 "representation": entry.representation,
                 "bars": entry.bars,
                 "attributes": list(entry.attributes),
+                "puts_back": list(entry.corruptions),
             }
             for entry in engine.entries.values()
         ]
@@ -50,9 +60,7 @@ def add_endpoints(engine: Engine) -> None:
         Returns:
             object with summary (tempo, metres, instruments...), clips, and rejections: what was left out, and why.
         """
-        if not file:
-            raise validate.StudioError("There is no file; send a standard MIDI file.")
-        return engine.read(model, file, progress)
+        return engine.read(model, existing(file), progress)
 
     def sample(model: str, temperature: float, seed: int, progress=gr.Progress()) -> dict:
         """A new clip.
@@ -63,7 +71,8 @@ def add_endpoints(engine: Engine) -> None:
             seed: 0 to 2147483647; the same seed gives the same clip.
 
         Returns:
-            clip: object with notes ([pitch, start, end, velocity], in quarter notes), bars, drums and tokens.
+            clip: object with notes ([pitch, start, end, velocity], in quarter notes; in a trio also the part: 0 melody,
+                1 bass, 2 drums), bars, drums, trio and tokens.
         """
         return engine.sample(model, validate.temperature(temperature), validate.seed(seed), progress)
 
@@ -152,6 +161,75 @@ def add_endpoints(engine: Engine) -> None:
             model, clips.check(clip), strengths, validate.temperature(temperature), validate.seed(seed), progress
         )
 
+    def taps(times: list, velocities: list | None, tempo: float) -> dict:
+        """A tapped rhythm of two bars as a clip of drums.
+
+        Args:
+            times: of the taps, in seconds from the first beat.
+            velocities: of the taps, 1 to 127; leave it out where they are all alike.
+            tempo: quarter notes per minute, 20 to 300.
+
+        Returns:
+            clip.
+        """
+        times, velocities = validate.taps(times, velocities)
+        notes = grooves.taps(times, velocities, validate.tempo(tempo), grooves.BARS)
+        return clips.make("Taps", notes, grooves.BARS, drums=True)
+
+    def humanize(
+        model: str, clip: dict, keep_hits: bool, amount: float, temperature: float, seed: int, progress=gr.Progress()
+    ) -> dict:
+        """Plays drums with the velocities and the timing of a drummer.
+
+        Args:
+            model: name of a model that puts back "humanize".
+            clip: two bars of drums; their velocities and timing are not read.
+            keep_hits: exactly these hits; else those that the model plays.
+            amount: share of the feel, 0 to 1.
+            temperature: above 0, at most 5.
+            seed: 0 to 2147483647.
+
+        Returns:
+            clip.
+        """
+        return engine.humanize(
+            model,
+            clips.check(clip),
+            bool(keep_hits),
+            validate.amount(amount),
+            validate.temperature(temperature),
+            validate.seed(seed),
+            progress,
+        )
+
+    def full_kit(model: str, clip: dict, temperature: float, seed: int, progress=gr.Progress()) -> dict:
+        """Turns a rhythm into a beat on the whole kit.
+
+        Args:
+            model: name of a model that puts back "tap".
+            clip: two bars, of /taps or any drums; only when something is hit is read.
+            temperature: above 0, at most 5.
+            seed: 0 to 2147483647.
+
+        Returns:
+            clip.
+        """
+        return engine.full_kit(model, clips.check(clip), validate.temperature(temperature), validate.seed(seed), progress)
+
+    def add_hats(model: str, clip: dict, temperature: float, seed: int, progress=gr.Progress()) -> dict:
+        """Adds closed hi-hats to a beat, in place of those that it has; the other drums stay.
+
+        Args:
+            model: name of a model that puts back "add_closed_hi_hat".
+            clip: two bars of drums.
+            temperature: above 0, at most 5.
+            seed: 0 to 2147483647.
+
+        Returns:
+            clip.
+        """
+        return engine.add_hats(model, clips.check(clip), validate.temperature(temperature), validate.seed(seed), progress)
+
     def render(clip: dict, tempo: float, program: int) -> tuple[str, str]:
         """A clip as files.
 
@@ -162,7 +240,10 @@ def add_endpoints(engine: Engine) -> None:
 
         Returns:
             midi: a standard MIDI file.
-            wav: a WAV file, 44.1 kHz stereo.
+            wav: a WAV file, stereo, 44.1 kHz (32 kHz from two minutes on).
+
+        Raises:
+            Error: the music lasts longer than ten minutes at this tempo.
         """
         checked = clips.check(clip)
         made = actions.files(checked, validate.tempo(tempo), validate.program(program))
@@ -172,11 +253,98 @@ def add_endpoints(engine: Engine) -> None:
             for kind, extension in (("midi", "mid"), ("wav", "wav"))
         )
 
+    def smooth_song(
+        model: str, file: str, width: float, temperature: float, seed: int, progress=gr.Progress()
+    ) -> tuple[str, str | None]:
+        """A whole song that changes more slowly: every window takes after its neighbours.
+
+        Args:
+            model: name of a model.
+            file: a standard MIDI file, at most 5 MB; what the model does not read stays as it is.
+            width: of the average, in bars, 0 to 16; 0: the song as the model remembers it.
+            temperature: above 0, at most 5.
+            seed: 0 to 2147483647.
+
+        Returns:
+            midi: the song, with its tempo and its length.
+            wav: the same; none where it lasts longer than ten minutes.
+        """
+        return change_song(model, file, songs.smooth(validate.width(width)), temperature, seed, progress)
+
+    def morph_songs(
+        model: str,
+        file: str,
+        other_file: str,
+        start: float,
+        end: float,
+        fit: str,
+        temperature: float,
+        seed: int,
+        progress=gr.Progress(),
+    ) -> tuple[str, str | None]:
+        """A whole song that turns into another as it goes on, at its own tempo and length.
+
+        Args:
+            model: name of a model.
+            file: the song, a standard MIDI file.
+            other_file: the song to go to.
+            start: share of the other song at the beginning, 0 to 1.
+            end: share of the other song at the end, 0 to 1.
+            fit: "loop" (the other song at its own pace) or "stretch" (as long as the song).
+            temperature: above 0, at most 5.
+            seed: 0 to 2147483647.
+
+        Returns:
+            midi: the song.
+            wav: the same; none where it lasts longer than ten minutes.
+        """
+        way = {
+            "other": existing(other_file),
+            "path": validate.path(start, end),
+            "fit": validate.one_of("The fit", fit, songs.FITS),
+        }
+        return change_song(model, file, lambda song: song, temperature, seed, progress, **way)
+
+    def hold_in_song(
+        model: str, file: str, attribute: str, value: float | None, temperature: float, seed: int, progress=gr.Progress()
+    ) -> tuple[str, str | None]:
+        """A whole song with the same amount of an attribute all through.
+
+        Args:
+            model: name of a model that has attributes.
+            file: the song, a standard MIDI file.
+            attribute: name of an attribute.
+            value: its amount, -2 to 2; none: its mean over the song.
+            temperature: above 0, at most 5.
+            seed: 0 to 2147483647.
+
+        Returns:
+            midi: the song.
+            wav: the same; none where it lasts longer than ten minutes.
+        """
+        value = None if value is None else validate.strength(value)
+        return change_song(model, file, songs.hold(engine, model, attribute, value), temperature, seed, progress)
+
+    def change_song(model, file, edit, temperature, seed, progress, **way) -> tuple[str, str | None]:
+        temperature, seed = validate.temperature(temperature), validate.seed(seed)
+        written = songs.change(engine, model, existing(file), edit, temperature, seed, progress, **way)
+        made = songs.files(written.midi)
+        return tuple(
+            save_bytes_to_cache(made[kind], f"song.{extension}", get_upload_folder()) if kind in made else None
+            for kind, extension in (("midi", "mid"), ("wav", "wav"))
+        )
+
     with gr.Column(visible=False):
         model = gr.Textbox(names[0] if names else "", label="Model")
-        file = gr.File(label="MIDI file", type="filepath")
+        file, other_file = (gr.File(label=label, type="filepath") for label in ("MIDI file", "Other MIDI file"))
         one, other, several = (gr.JSON(label=label) for label in ("Clip", "Other clip", "Several clips"))
         strengths = gr.JSON({}, label="Strengths")
+        times, velocities = gr.JSON(label="Times"), gr.JSON(label="Velocities")
+        keep_hits = gr.Checkbox(True, label="Keep the hits")
+        amount = gr.Number(1.0, label="Amount of feel")
+        width, value = gr.Number(4, label="Width"), gr.Number(None, label="Value")
+        start, end = gr.Number(0, label="Start"), gr.Number(1, label="End")
+        fit, attribute = gr.Textbox("loop", label="Fit"), gr.Textbox("note_density", label="Attribute")
         temperature = gr.Number(0.5, label="Temperature")
         seed = gr.Number(0, label="Seed")
         steps = gr.Number(8, label="Steps")
@@ -197,4 +365,12 @@ def add_endpoints(engine: Engine) -> None:
     add(interpolate, [model, one, other, steps, temperature, seed], [answer], MODEL_QUEUE)
     add(corner_grid, [model, several, size, temperature, seed], [answer], MODEL_QUEUE)
     add(apply_attributes, [model, one, strengths, temperature, seed], [answer], MODEL_QUEUE)
+    add(taps, [times, velocities, tempo], [answer], RENDER_QUEUE)
+    add(humanize, [model, one, keep_hits, amount, temperature, seed], [answer], MODEL_QUEUE)
+    add(full_kit, [model, one, temperature, seed], [answer], MODEL_QUEUE)
+    add(add_hats, [model, one, temperature, seed], [answer], MODEL_QUEUE)
+    add(smooth_song, [model, file, width, temperature, seed], [midi_file, wav_file], MODEL_QUEUE)
+    way = [start, end, fit]
+    add(morph_songs, [model, file, other_file, *way, temperature, seed], [midi_file, wav_file], MODEL_QUEUE)
+    add(hold_in_song, [model, file, attribute, value, temperature, seed], [midi_file, wav_file], MODEL_QUEUE)
     add(render, [one, tempo, program], [midi_file, wav_file], RENDER_QUEUE)

@@ -15,12 +15,14 @@ from pathlib import Path
 import api
 import gradio as gr
 import validate
+from actions import MODEL_QUEUE
 from components.theme import STYLE, theme
 from engine import Engine, find_models
-from tabs import morph
+from tabs import grooves, morph, songs
+from tabs.parts import connect
 
-# The tabs, in order; each module has TITLE and build(engine).
-TABS = (morph,)
+# The tabs, in order; each module has TITLE and build(engine), which gives the `Desk` that other tabs see, or None.
+TABS = (morph, grooves, songs)
 
 FILES_LIVE_SECONDS = 3600
 MAX_WAITING = 32
@@ -28,7 +30,7 @@ MAX_WAITING = 32
 HEADER = """
 <header class="masthead">
   <h1>Encore <span>Studio</span></h1>
-  <p>Melodies and drums that turn into one another, with MusicVAE. Runs here, on this machine.</p>
+  <p>Melodies, trios and drums that turn into one another, with MusicVAE. Runs here, on this machine.</p>
 </header>
 """
 
@@ -44,13 +46,16 @@ def build(models: str | Path | None = None) -> gr.Blocks:
         title="Encore Studio", fill_width=True, delete_cache=(FILES_LIVE_SECONDS // 2, FILES_LIVE_SECONDS)
     ) as page:
         gr.HTML(HEADER, apply_default_css=False, js_on_load=None)
-        if len(TABS) == 1:
-            TABS[0].build(engine)
-        else:
-            with gr.Tabs():
-                for tab in TABS:
-                    with gr.Tab(tab.TITLE):
-                        tab.build(engine)
+        with gr.Tabs(elem_id="tabs", elem_classes="rooms") as rooms:
+            desks = {}
+            for tab in TABS:
+                with gr.Tab(tab.TITLE, id=tab.TITLE) as room:
+                    desk = desks[tab.TITLE] = tab.build(engine)
+                if desk and desk.opened:
+                    room.select(desk.opened, show_progress="hidden", api_visibility="private", **MODEL_QUEUE)
+        # One thing sounds at a time, and only what is to be seen.
+        rooms.select(None, None, None, js="() => window.encore?.silence()")
+        connect(rooms, desks[morph.TITLE], desks[grooves.TITLE])
         api.add_endpoints(engine)
     return page.queue(max_size=MAX_WAITING)
 

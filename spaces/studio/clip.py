@@ -1,11 +1,14 @@
 """The clip: what every action of the Studio takes and gives. A plain dictionary, so that it travels as JSON.
 
 name        what a person sees
-notes       list of [pitch, start, end, velocity]; start and end in quarter notes from the clip's start
+notes       list of [pitch, start, end, velocity]; start and end in quarter notes from the clip's start. In a trio each has
+            a fifth number, its part: 0 melody, 1 bass, 2 drums
 bars        length in bars of 4/4
-drums       True for the drum kit
-tokens      optional: the exact sequence that the model named by `model` wrote or read. When it is there it is what the
-            model continues from; drop it after changing notes.
+drums       True for the drum kit alone
+trio        True for melody, bass and drums together
+tokens      optional: the exact sequence that the model named by `model` wrote or read, a number per step (a trio: three).
+            When it is there it is what the model continues from; drop it after changing notes. Drums with feel have none:
+            their notes say all.
 model       name of that model, or None
 made_by     action, seed, temperature...: what is needed to make it again
 segments    optional: list of {"label", "bar", "share"}: where the parts of a morph begin; share 0 is A, 1 is B
@@ -27,11 +30,20 @@ BEATS_PER_BAR = 4
 MAX_BARS = 256
 MAX_NOTES = 10_000
 MAX_TOKENS = 16 * MAX_BARS
+MELODY, BASS, DRUMS = PARTS = (0, 1, 2)
+PART_NAMES = ("Melody", "Bass", "Drums")
+BASS_PROGRAM = 33  # electric bass, fingered
 
 
 def make(name: str, notes: list, bars: int, drums: bool, **rest: Any) -> Clip:
     """A clip from its parts; see the module's docstring."""
-    return {"name": name[:80], "notes": notes, "bars": bars, "drums": drums, "tokens": None, "model": None, **rest}
+    rest = {"trio": False, "tokens": None, "model": None, **rest}
+    return {"name": name[:80], "notes": notes, "bars": bars, "drums": drums, **rest}
+
+
+def kind(clip: Clip) -> str:
+    """`"melody"`, `"drums"` or `"trio"`."""
+    return "trio" if clip["trio"] else "drums" if clip["drums"] else "melody"
 
 
 def check(value: Any, label: str = "The clip") -> Clip:
@@ -47,73 +59,91 @@ def check(value: Any, label: str = "The clip") -> Clip:
         raise StudioError(f"{label} must last 1 to {MAX_BARS} bars.")
     if len(value["notes"]) > MAX_NOTES:
         raise StudioError(f"{label} holds {len(value['notes'])} notes; at most {MAX_NOTES} are allowed.")
-    notes = [_check_note(note, bars * BEATS_PER_BAR, label) for note in value["notes"]]
+    trio = bool(value.get("trio", False))
+    notes = [_check_note(note, bars * BEATS_PER_BAR, trio, label) for note in value["notes"]]
     tokens = value.get("tokens")
     if tokens is not None and not (
-        isinstance(tokens, list)
-        and len(tokens) <= MAX_TOKENS
-        and all(isinstance(token, int) and not isinstance(token, bool) and 0 <= token < 2**16 for token in tokens)
+        isinstance(tokens, list) and len(tokens) <= MAX_TOKENS and all(_is_token(token, trio) for token in tokens)
     ):
         raise StudioError(
-            f"The tokens of {label[0].lower() + label[1:]} must be a list of at most {MAX_TOKENS} whole numbers."
+            f"The tokens of {label[0].lower() + label[1:]} must be a list of at most {MAX_TOKENS} "
+            f"{'lists of three whole numbers' if trio else 'whole numbers'}."
         )
     model = value.get("model")
     return make(
         str(value.get("name") or "Clip"),
         notes,
         bars,
-        bool(value.get("drums", False)),
+        bool(value.get("drums", False)) and not trio,
+        trio=trio,
         tokens=tokens or None,
         model=model if isinstance(model, str) else None,
     )
 
 
-def _check_note(note: Any, beats: float, label: str) -> list:
+def _is_token(token: Any, trio: bool) -> bool:
+    if trio:
+        return isinstance(token, list) and len(token) == len(PARTS) and all(_is_token(part, False) for part in token)
+    return isinstance(token, int) and not isinstance(token, bool) and 0 <= token < 2**16
+
+
+def _check_note(note: Any, beats: float, trio: bool, label: str) -> list:
     numbers = (
         isinstance(note, list)
-        and len(note) == 4
+        and len(note) == 4 + trio
         and all(isinstance(part, (int, float)) and not isinstance(part, bool) and abs(part) < 1e9 for part in note)
     )
     if not numbers:
-        raise StudioError(f"Each note of {label[0].lower() + label[1:]} must be [pitch, start, end, velocity] in numbers.")
-    pitch, start, end, velocity = note
+        wanted = "[pitch, start, end, velocity, part]" if trio else "[pitch, start, end, velocity]"
+        raise StudioError(f"Each note of {label[0].lower() + label[1:]} must be {wanted} in numbers.")
+    pitch, start, end, velocity = note[:4]
     if not (pitch in range(128) and velocity in range(1, 128) and 0 <= start < end <= beats):
         raise StudioError(
             f"A note of {label[0].lower() + label[1:]} is out of range: pitch is 0 to 127, velocity 1 to 127, "
             f"and 0 <= start < end <= {beats:g} quarter notes."
         )
-    return [int(pitch), float(start), float(end), int(velocity)]
+    if trio and note[4] not in PARTS:
+        raise StudioError(f"The part of a note is 0 (melody), 1 (bass) or 2 (drums), not {note[4]:g}.")
+    return [int(pitch), float(start), float(end), int(velocity), *map(int, note[4:])]
 
 
 def to_midi(clip: Clip, tempo: float = 120.0, program: int = 0) -> pretty_midi.PrettyMIDI:
-    """PrettyMIDI of a clip; `program` is ignored for drums."""
+    """PrettyMIDI of a clip, an instrument for each part; `program` is that of the melody."""
     import pretty_midi
 
     seconds_per_beat = 60.0 / tempo
     midi = pretty_midi.PrettyMIDI(initial_tempo=tempo)
     midi.time_signature_changes.append(pretty_midi.TimeSignature(BEATS_PER_BAR, 4, 0.0))
-    instrument = pretty_midi.Instrument(
-        0 if clip["drums"] else program, is_drum=clip["drums"], name="Drums" if clip["drums"] else "Melody"
-    )
-    instrument.notes = [
-        pretty_midi.Note(velocity, pitch, start * seconds_per_beat, end * seconds_per_beat)
-        for pitch, start, end, velocity in clip["notes"]
-    ]
-    midi.instruments.append(instrument)
+    for part in PARTS if clip["trio"] else (DRUMS,) if clip["drums"] else (MELODY,):
+        instrument = pretty_midi.Instrument((program, BASS_PROGRAM, 0)[part], part == DRUMS, PART_NAMES[part])
+        instrument.notes = [
+            pretty_midi.Note(velocity, pitch, start * seconds_per_beat, end * seconds_per_beat)
+            for pitch, start, end, velocity, *own in clip["notes"]
+            if not clip["trio"] or own == [part]
+        ]
+        midi.instruments.append(instrument)
     return midi
 
 
-def notes_of(midi: pretty_midi.PrettyMIDI, tempo: float = 120.0) -> list[list]:
-    """The notes [pitch, start, end, velocity] in quarter notes of a PrettyMIDI at one tempo."""
+def notes_of(midi: pretty_midi.PrettyMIDI, tempo: float = 120.0, trio: bool = False) -> list[list]:
+    """The notes of a PrettyMIDI at one tempo, in quarter notes; of a trio with the part of the instrument they are from."""
     beats_per_second = tempo / 60.0
-    return sorted(
-        (
-            [note.pitch, round(note.start * beats_per_second, 4), round(note.end * beats_per_second, 4), note.velocity]
-            for instrument in midi.instruments
-            for note in instrument.notes
-        ),
-        key=lambda note: (note[1], note[0]),
-    )
+    notes = [
+        [
+            note.pitch,
+            round(note.start * beats_per_second, 4),
+            round(note.end * beats_per_second, 4),
+            note.velocity,
+            *([_part(instrument)] if trio else []),
+        ]
+        for instrument in midi.instruments
+        for note in instrument.notes
+    ]
+    return sorted(notes, key=lambda note: (note[1], note[0]))
+
+
+def _part(instrument: pretty_midi.Instrument) -> int:
+    return DRUMS if instrument.is_drum else BASS if instrument.program in range(32, 40) else MELODY
 
 
 def seconds(clip: Clip, tempo: float) -> float:
@@ -126,22 +156,43 @@ def split(clip: Clip, bars: int) -> list[Clip]:
     count = max(1, clip["bars"] // bars)
     if count == 1:
         return [clip]
-    beats = bars * BEATS_PER_BAR
-    tokens = clip["tokens"]
-    tokens_per_part = len(tokens) * bars // clip["bars"] if tokens else 0
     labels = [segment["label"] for segment in clip.get("segments") or []]
     parts = []
     for index in range(count):
-        start = index * beats
-        notes = [
-            [pitch, note_start - start, min(end - start, beats), velocity]
-            for pitch, note_start, end, velocity in clip["notes"]
-            if start <= note_start < start + beats
-        ]
         where = labels[index] if len(labels) == count else f"bars {index * bars + 1}-{(index + 1) * bars}"
-        part_tokens = tokens[index * tokens_per_part : (index + 1) * tokens_per_part] if tokens else None
-        parts.append(make(f"{clip['name']} · {where}", notes, bars, clip["drums"], tokens=part_tokens, model=clip["model"]))
+        parts.append({**cut(clip, index * bars, bars), "name": f"{clip['name']} · {where}"[:80]})
     return parts
+
+
+def cut(clip: Clip, first_bar: int, bars: int) -> Clip:
+    """`bars` bars of the clip from `first_bar` (counted from 0) on; a hit just before the bar line belongs to the bar."""
+    beats = bars * BEATS_PER_BAR
+    # Drums are early by less than half a sixteenth; the notes of a melody begin on the grid.
+    start, early = first_bar * BEATS_PER_BAR, 0.125
+    notes = [
+        [pitch, max(0.0, note_start - start), min(end - start, beats), *rest]
+        for pitch, note_start, end, *rest in clip["notes"]
+        if start - early <= note_start < start + beats - early
+    ]
+    tokens = clip["tokens"]
+    if tokens:
+        per_bar = len(tokens) // clip["bars"]
+        tokens = tokens[first_bar * per_bar : (first_bar + bars) * per_bar]
+    return make(clip["name"], notes, bars, clip["drums"], trio=clip["trio"], tokens=tokens, model=clip["model"])
+
+
+def drums_of(clip: Clip) -> Clip:
+    """The drums of a clip alone: the clip itself, or a trio's drum part.
+
+    Raises:
+        StudioError: it has none.
+    """
+    if clip["drums"]:
+        return clip
+    notes = [note[:4] for note in clip["notes"] if note[4:] == [DRUMS]]
+    if not notes:
+        raise StudioError(f'The clip "{clip["name"]}" has no drums.')
+    return make(f"{clip['name']} · drums", notes, clip["bars"], drums=True)
 
 
 def file_name(clip: Clip) -> str:

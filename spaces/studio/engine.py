@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import clip as clips
+import grooves
 import validate
 from clip import Clip
 from validate import StudioError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from hub_models import MusicVAEModel, MusicVAEProcessor
@@ -30,6 +32,8 @@ logger = logging.getLogger("encore.studio")
 
 MODELS_VARIABLE = "ENCORE_STUDIO_MODELS"
 MAX_WINDOWS = 64
+# How often a groove model plays the same thing for the hits of a clip to be found in what it plays.
+TAKES = 8
 ATTRIBUTES_FILE = "attribute_vectors.safetensors"
 ATTRIBUTE_LABELS = {
     "c_diatonic": "White keys (C diatonic)",
@@ -38,6 +42,9 @@ ATTRIBUTE_LABELS = {
     "syncopation_16th": "Syncopation, sixteenths",
     "syncopation_8th": "Syncopation, eighths",
 }
+
+# What the Studio can play with; models that need chords or given hits beside the music have no place here yet.
+REPRESENTATIONS = ("melody", "drums", "trio", "groove")
 
 Report = Callable[[float, str], None]
 
@@ -73,7 +80,18 @@ class ModelEntry:
 
     @property
     def drums(self) -> bool:
-        return self.representation == "drums"
+        """True where its clips are drums alone."""
+        return self.representation in ("drums", "groove")
+
+    @property
+    def kind(self) -> str:
+        """Of its clips: `"melody"`, `"drums"` or `"trio"`."""
+        return "drums" if self.drums else self.representation
+
+    @property
+    def corruptions(self) -> tuple[str, ...]:
+        """What a groove model's encoder is not shown, and so puts back."""
+        return tuple(self.processor_config.get("corruptions") or ())
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -98,20 +116,23 @@ def find_models(folder: str | os.PathLike | None = None) -> list[ModelEntry]:
             ModelEntry(path.parent.name, path.parent, path.parent.name)
             for path in Path(folder).glob("*/processor_config.json")
         ]
-        return sorted(filter(_is_readable, found), key=lambda entry: (entry.drums, entry.name))
+        order = {kind: number for number, kind in enumerate(("melody", "trio", "drums"))}
+        return sorted(filter(_is_playable, found), key=lambda entry: (order[entry.kind], entry.bars, entry.name))
     from hub_models import list_bundled
 
     # Bundled models of other families have tabs of their own.
     entries = [ModelEntry(model.name, Path(model.path), model.description) for model in list_bundled()]
-    return [entry for entry in entries if entry.name.startswith("music-vae-")]
+    return [entry for entry in entries if entry.name.startswith("music-vae-") and _is_playable(entry)]
 
 
-def _is_readable(entry: ModelEntry) -> bool:
+def _is_playable(entry: ModelEntry) -> bool:
     try:
-        return entry.bars > 0
-    except (ValueError, TypeError, AttributeError):
+        config = entry.processor_config
+        playable = entry.bars > 0 and entry.representation in REPRESENTATIONS
+    except (ValueError, TypeError, AttributeError, OSError):
         logger.warning("%s is left out: its processor_config.json is damaged.", entry.name)
         return False
+    return playable and not config.get("chords") and not config.get("hits_control")
 
 
 class Engine:
@@ -162,11 +183,8 @@ class Engine:
         found = []
         for window, labels in zip(features.windows, features["labels"], strict=True):
             last_bar = window.start_bar + window.num_bars - 1
-            found.append(
-                self._clip(
-                    loaded, entry, labels, f"{window.instrument} · bars {window.start_bar}-{last_bar}", {"action": "read"}
-                )
-            )
+            name = f"{window.instrument} · bars {window.start_bar}-{last_bar}"
+            found.append(self._clip(loaded, entry, labels, name, {"action": "read"}))
         rejections = [f"{rejection.where}: {rejection.reason}" for rejection in features.rejections]
         return {"summary": midi.summary(music), "clips": found, "rejections": rejections}
 
@@ -195,15 +213,8 @@ class Engine:
         report(0.5, f"Decoding {steps} clips")
         sequences = loaded.model.interpolate(latents[0], latents[1], steps, temperature=temperature, generator=generator)
         made_by = {"action": "interpolate", "steps": steps, "seed": seed, "temperature": temperature}
-        piece = self._clip(loaded, entry, sequences.flatten(), f"{start['name']} → {end['name']}", made_by)
-        piece["segments"] = [
-            {
-                "label": "A" if step == 0 else "B" if step == steps - 1 else str(step + 1),
-                "bar": step * entry.bars,
-                "share": step / (steps - 1),
-            }
-            for step in range(steps)
-        ]
+        piece = self._clip(loaded, entry, sequences.flatten(0, 1), f"{start['name']} → {end['name']}", made_by)
+        piece["segments"] = segments(steps, entry.bars)
         return piece
 
     def corner_grid(
@@ -239,6 +250,90 @@ class Engine:
         made_by = {"action": "apply_attributes", "strengths": strengths, "seed": seed, "temperature": temperature}
         return self._clip(loaded, entry, sequences[0], f"{clip['name']}, reshaped", made_by)
 
+    def humanize(
+        self, name: str, clip: Clip, keep_hits: bool, amount: float, temperature: float, seed: int, report: Report = _silent
+    ) -> Clip:
+        """Drums as a drummer would play them: the model is shown the hits alone and gives velocities and timing.
+
+        Args:
+            keep_hits: exactly the clip's hits; else those that the model plays.
+            amount: 0 (straight) to 1 of the feel.
+        """
+        self._check_puts_back(name, "humanize", "plays drums with feel")
+        entry, loaded, generator = self._prepare(name, seed, report)
+        given = self._sequence(loaded, entry, clip)
+        if keep_hits:
+            felt = self._feel(loaded, given, given[:, : len(grooves.NAMES)], temperature, generator)
+        else:
+            felt = self._takes(loaded, given, 1, temperature, generator)[0]
+        groove = grooves.blend(given.numpy(), felt, amount)
+        made_by = {"action": "humanize", "keep_hits": keep_hits, "amount": amount, "seed": seed, "temperature": temperature}
+        return self._drums(entry, groove, f"{clip['name']}, humanized", made_by)
+
+    def full_kit(self, name: str, clip: Clip, temperature: float, seed: int, report: Report = _silent) -> Clip:
+        """A rhythm, tapped or on any drums, as a beat on the whole kit: the model is shown when something is hit."""
+        self._check_puts_back(name, "tap", "turns taps into drums")
+        entry, loaded, generator = self._prepare(name, seed, report)
+        given = self._sequence(loaded, entry, clip)
+        groove = self._takes(loaded, given, 1, temperature, generator)[0]
+        made_by = {"action": "full_kit", "seed": seed, "temperature": temperature}
+        return self._drums(entry, groove, f"{clip['name']}, full kit", made_by)
+
+    def add_hats(self, name: str, clip: Clip, temperature: float, seed: int, report: Report = _silent) -> Clip:
+        """The drums of a clip, untouched, with the model's closed hi-hats in place of their own."""
+        self._check_puts_back(name, "add_closed_hi_hat", "adds hi-hats")
+        entry, loaded, generator = self._prepare(name, seed, report)
+        given = self._sequence(loaded, entry, clip)
+        takes = self._takes(loaded, given, TAKES, temperature, generator)
+        hits = grooves.hat_hits(given.numpy(), takes)
+        if hits is None:
+            raise StudioError("The model hears no closed hi-hat in this beat; try another seed or a higher temperature.")
+        groove = grooves.with_hats(given.numpy(), self._feel(loaded, given, hits, temperature, generator))
+        made_by = {"action": "add_hats", "seed": seed, "temperature": temperature}
+        return self._drums(entry, groove, f"{clip['name']}, with hats", made_by)
+
+    def _check_puts_back(self, name: str, corruption: str, what: str) -> None:
+        if corruption not in self.entry(name).corruptions:
+            able = [entry.name for entry in self.entries.values() if corruption in entry.corruptions]
+            known = f"these do: {', '.join(able)}" if able else "none here does"
+            raise StudioError(f"The model {name} is not one that {what}; {known}.")
+
+    @staticmethod
+    def _takes(
+        loaded: LoadedModel, given: torch.Tensor, count: int, temperature: float, generator: torch.Generator
+    ) -> np.ndarray:
+        """`count` grooves (count, T, 27) that the model plays on hearing one (T, 27)."""
+        import torch
+
+        features = loaded.processor.features(given[None])
+        with torch.no_grad():
+            latents = loaded.model.encode(features["input_values"], features["lengths"]).mean.expand(count, -1)
+        return loaded.model.decode(latents, temperature=temperature, generator=generator).numpy()
+
+    @staticmethod
+    def _feel(
+        loaded: LoadedModel,
+        given: torch.Tensor,
+        hits: torch.Tensor | np.ndarray,
+        temperature: float,
+        generator: torch.Generator,
+    ) -> np.ndarray:
+        """The groove (T, 27) that the model, hearing one (T, 27), makes of certain hits (T, 9). Chance is in the latent: the
+        posterior's spread, times the temperature."""
+        import torch
+
+        features = loaded.processor.features(given[None])
+        with torch.no_grad():
+            posterior = loaded.model.encode(features["input_values"], features["lengths"])
+            noise = torch.randn(posterior.mean.shape, generator=generator)
+            latents = posterior.mean + temperature * posterior.std * noise
+        return loaded.model.decode_feel(latents, torch.as_tensor(hits)[None])[0].numpy()
+
+    @staticmethod
+    def _drums(entry: ModelEntry, groove: np.ndarray, name: str, made_by: dict) -> Clip:
+        notes, made_by = grooves.to_notes(groove), {"model": entry.name, **made_by}
+        return clips.make(name, notes, entry.bars, drums=True, model=entry.name, made_by=made_by)
+
     def _prepare(self, name: str, seed: int, report: Report) -> tuple[ModelEntry, LoadedModel, torch.Generator]:
         loaded = self.load(name, report)
         import torch
@@ -256,43 +351,58 @@ class Engine:
             return loaded.model.encode(features["input_values"], features["lengths"]).mean
 
     def _sequence(self, loaded: LoadedModel, entry: ModelEntry, clip: Clip) -> torch.Tensor:
-        """The (T,) tokens of a clip: those it carries when it comes from a model like this, else read from its notes."""
+        """A clip as the model's sequence (T, ...): the tokens it carries when it comes from a model like this, else read
+        from its notes."""
         import torch
 
-        if clip["drums"] != entry.drums:
-            kind, wanted = ("drums", "melodies") if clip["drums"] else ("a melody", "drums")
-            raise StudioError(f'The clip "{clip["name"]}" is {kind}; this model reads {wanted}.')
+        if clips.kind(clip) != entry.kind:
+            kinds = {"melody": "a melody", "drums": "drums", "trio": "a trio"}
+            wanted = {"melody": "melodies", "drums": "drums", "trio": "trios"}[entry.kind]
+            raise StudioError(f'The clip "{clip["name"]}" is {kinds[clips.kind(clip)]}; this model reads {wanted}.')
         if clip["bars"] != entry.bars:
             raise StudioError(f'The clip "{clip["name"]}" has {clip["bars"]} bars; this model reads {entry.bars}.')
-        if clip["tokens"]:
-            if len(clip["tokens"]) != loaded.processor.window_steps:
-                raise StudioError(
-                    f'The clip "{clip["name"]}" has {len(clip["tokens"])} tokens; '
-                    f"this model reads {loaded.processor.window_steps}."
-                )
-            if max(clip["tokens"]) >= loaded.processor.num_labels:
-                raise StudioError(
-                    f'The clip "{clip["name"]}" has a token of {max(clip["tokens"])}; '
-                    f"this model's go from 0 to {loaded.processor.num_labels - 1}."
-                )
-            return torch.tensor(clip["tokens"])
         if clips.is_silent(clip):
             raise StudioError(f'The clip "{clip["name"]}" has no notes.')
+        if entry.representation == "groove":
+            return torch.from_numpy(grooves.from_notes(clip["notes"], clip["bars"]))
+        if clip["tokens"]:
+            return self._tokens(loaded, clip)
         return loaded.processor(clips.to_midi(clip), max_windows=1)["labels"][0]
 
     @staticmethod
-    def _clip(loaded: LoadedModel, entry: ModelEntry, tokens: torch.Tensor, name: str, made_by: dict) -> Clip:
-        music = loaded.processor.decode(tokens, tempo=120.0)
-        bars = max(1, round(len(tokens) / loaded.processor.steps_per_bar))
-        return clips.make(
-            name,
-            clips.notes_of(music),
-            bars,
-            entry.drums,
-            tokens=[int(token) for token in tokens],
-            model=entry.name,
-            made_by={"model": entry.name, **made_by},
-        )
+    def _tokens(loaded: LoadedModel, clip: Clip) -> torch.Tensor:
+        import torch
+
+        steps, tokens = loaded.processor.window_steps, torch.tensor(clip["tokens"])
+        if len(tokens) != steps:
+            raise StudioError(f'The clip "{clip["name"]}" has {len(tokens)} tokens; this model reads {steps}.')
+        sizes = torch.tensor(loaded.processor.output_sizes)
+        beyond = (tokens >= (sizes if tokens.ndim > 1 else sizes.sum())).nonzero()
+        if len(beyond):
+            token, size = tokens[tuple(beyond[0])], sizes[beyond[0][1]] if tokens.ndim > 1 else sizes.sum()
+            raise StudioError(
+                f'The clip "{clip["name"]}" has a token of {int(token)}; this model\'s go from 0 to {int(size) - 1}.'
+            )
+        return tokens
+
+    @staticmethod
+    def _clip(loaded: LoadedModel, entry: ModelEntry, sequence: torch.Tensor, name: str, made_by: dict) -> Clip:
+        """The clip of a sequence (T, ...)."""
+        bars = max(1, round(len(sequence) / loaded.processor.steps_per_bar))
+        made_by = {"model": entry.name, **made_by}
+        if entry.representation == "groove":
+            notes = grooves.to_notes(sequence.numpy())
+            return clips.make(name, notes, bars, drums=True, model=entry.name, made_by=made_by)
+        trio = entry.kind == "trio"
+        notes = clips.notes_of(loaded.processor.decode(sequence, tempo=120.0), trio=trio)
+        tokens = sequence.tolist()
+        return clips.make(name, notes, bars, entry.drums, trio=trio, tokens=tokens, model=entry.name, made_by=made_by)
+
+
+def segments(steps: int, bars: int) -> list[dict[str, Any]]:
+    """The segments of a morph in `steps` clips of `bars` bars."""
+    labels = ["A", *(str(step + 1) for step in range(1, steps - 1)), "B"]
+    return [{"label": label, "bar": step * bars, "share": step / (steps - 1)} for step, label in enumerate(labels)]
 
 
 def _load(entry: ModelEntry) -> LoadedModel:

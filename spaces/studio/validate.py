@@ -10,6 +10,8 @@ MAX_TEMPERATURE = 5.0
 MIN_TEMPO, MAX_TEMPO = 20.0, 300.0
 MIN_STEPS, MAX_STEPS = 2, 16
 MAX_STRENGTH = 2.0
+MAX_TAPS = 512
+MAX_WIDTH = 16.0
 MAX_UPLOAD_BYTES = 5_000_000
 
 
@@ -45,9 +47,48 @@ def grid_size(value: Any) -> int:
     return _whole("The size of the grid", value, 2, 9)
 
 
+def amount(value: Any) -> float:
+    """Share of the feel: 0 (straight) to 1."""
+    return _between("The amount of feel", value, 0.0, 1.0)
+
+
+def width(value: Any) -> float:
+    """Of smoothing, in bars."""
+    return _between("The width", value, 0.0, MAX_WIDTH)
+
+
+def path(start: Any, end: Any) -> tuple[float, float]:
+    """Shares of another song at the beginning and at the end."""
+    return _between("The share at the beginning", start, 0.0, 1.0), _between("The share at the end", end, 0.0, 1.0)
+
+
+def strength(value: Any) -> float:
+    """Amount of an attribute."""
+    return _between("The amount", value, -MAX_STRENGTH, MAX_STRENGTH)
+
+
+def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> str:
+    """One of the words `allowed`."""
+    if value not in allowed:
+        raise StudioError(f"{name} must be {' or '.join(allowed)}, not {_shown(value)}.")
+    return value
+
+
 def program(value: Any) -> int:
     """General MIDI program."""
     return _whole("The instrument program", value, 0, 127)
+
+
+def taps(times: Any, velocities: Any) -> tuple[list[float], list[float] | None]:
+    """When something was tapped, in seconds, and how hard (1 to 127), or None: all alike."""
+    if not isinstance(times, list) or not 1 <= len(times) <= MAX_TAPS:
+        raise StudioError(f"The taps must be a list of 1 to {MAX_TAPS} times in seconds.")
+    times = [_finite("The time of a tap", time, "a number of seconds") for time in times]
+    if velocities in (None, []):
+        return times, None
+    if not isinstance(velocities, list) or len(velocities) != len(times):
+        raise StudioError("There must be as many velocities as taps, or none.")
+    return times, [_between("The velocity of a tap", velocity, 1, 127) for velocity in velocities]
 
 
 def strengths(value: Any, allowed: tuple[str, ...]) -> dict[str, float]:

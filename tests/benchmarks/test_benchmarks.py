@@ -46,6 +46,24 @@ def test_sampling_compares_with_the_matrix_products(tmp_path):
     assert against_products["ratio"] == pytest.approx(against_products["ours"] / against_products["peer"])
 
 
+def test_trios_compare_with_the_matrix_products_and_need_no_more_memory_for_more(tmp_path):
+    sizes = ("--hidden-size", 8, "--latent-size", 4, "--batch-size", 2, "--length", 6, "--segments", 3)
+    printed, figures = run("music_vae_trio_sampling.py", tmp_path, *sizes, "--threads", 1, "--repeats", 2)
+    assert "matrix products alone" in printed
+    assert "segment by segment" in printed
+    assert [row["unit"] for row in figures["rows"]][:2] == ["s", "s"]
+    if (memory := figures["details"]["memory_megabytes"])["2"] is not None:
+        assert memory["16"] > 0
+
+
+def test_training_compares_with_the_same_model_on_torchs_lstm(tmp_path):
+    sizes = ("--hidden-size", 4, "--latent-size", 4, "--batch-size", 2)
+    printed, figures = run("music_vae_training.py", tmp_path, *sizes, "--threads", 1, "--repeats", 1)
+    assert "torch.nn.LSTM" in printed
+    (row,) = figures["rows"]
+    assert row["ratio"] == pytest.approx(row["ours"] / row["peer"])
+
+
 def test_preparation_reads_every_file_in_both_modes(tmp_path, midi_folder):
     printed, figures = run("music_vae_preparation.py", tmp_path, "--data", midi_folder)
     assert "There are only 4 files" not in printed  # a remark, not part of the table

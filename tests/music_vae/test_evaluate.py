@@ -58,6 +58,9 @@ class Copyist:
     def decode(self, z, length, temperature, generator, controls=None):
         return self.spoil(self.labels[z.argmax(dim=-1)].clone())
 
+    def decode_feel(self, z, hits, controls=None):
+        return torch.cat([hits, self.decode(z, None, None, None)[..., hits.shape[-1] :]], dim=-1)
+
 
 def copyist_of(preset: str, spoil=lambda sequences: sequences, examples: np.ndarray | None = None):
     """(model, processor, examples)"""
@@ -155,6 +158,9 @@ def test_feel_is_in_midi_velocities_and_milliseconds():
     assert data["timing_std_ms"] == pytest.approx(5, abs=1e-3)
     assert data["velocity_mean"] == pytest.approx((75 + 40) / 2, abs=1e-3)
     assert figures["feel"]["likeliest"] == sampled
+    known = figures["feel"]["known_hits"]
+    assert known["hits_f1"] == 1.0
+    assert known["timing_error_ms"] == pytest.approx(10, abs=1e-3)
     assert set(figures) >= {"hits_loss", "velocities_loss", "offsets_loss"}
     total = figures["hits_loss"] + figures["velocities_loss"] + figures["offsets_loss"]
     assert figures["reconstruction_nll_nats"] == pytest.approx(total)

@@ -5,6 +5,7 @@ import torch
 
 from hub_models import MusicVAEConfig, MusicVAEModel
 from hub_models.music_vae import PRESETS
+from hub_models.music_vae.output_heads import GrooveHead
 from hub_models.music_vae.recurrent import LSTM
 
 HIERARCHICAL = [name for name, preset in PRESETS.items() if "decoder_level_lengths" in preset]
@@ -235,6 +236,34 @@ def test_scheduled_sampling_runs_where_the_original_has_it(preset):
     inputs = inputs_for(model)
     output = model(**inputs, global_step=50, generator=seeded())
     assert not torch.allclose(output.logits, model(**inputs).logits)
+
+
+def test_known_hits_are_played_as_loud_as_their_certainty_says():
+    head = GrooveHead(6)
+    outputs = torch.logit(torch.tensor([[0.5, 0.25, 0.4, 0.2, 0.5, 0.5]]))
+    outputs[:, 4:] = torch.atanh(torch.tensor([-0.3, 0.2]))
+    played = head.perform(outputs, torch.tensor([[1.0, 0.0]]))
+    torch.testing.assert_close(played, torch.tensor([[1.0, 0.0, 0.8, 0.0, -0.6, 0.0]]))
+    unexpected = head.perform(torch.full((1, 6), -20.0), torch.ones(1, 2))
+    assert unexpected.isfinite().all()
+    assert unexpected[:, 2:4].abs().max() <= 1
+
+
+def test_feel_is_decoded_for_exactly_the_given_hits():
+    model = small("groovae_2bar_humanize")
+    inputs = inputs_for(model)
+    hits = inputs["labels"][..., :9]
+    played = model.decode_feel(inputs["noise"], hits)
+    assert torch.equal(played[..., :9], hits)
+    assert played[..., 9:][hits.repeat(1, 1, 2) == 0].eq(0).all()
+    assert played[..., 9:18][hits > 0].min() > 0
+    again = model.decoder.head.perform(model.teacher_forced_logits(inputs["noise"], played), hits)
+    settled = model.decode_feel(inputs["noise"], hits, num_passes=12)
+    assert (again - settled).abs().max() <= (played - settled).abs().max() + 1e-6  # every pass comes closer
+    with pytest.raises(ValueError, match="hits must have the shape"):
+        model.decode_feel(inputs["noise"], hits[..., :8])
+    with pytest.raises(ValueError, match="decode_feel is for groove models"):
+        small("cat-mel_2bar_small").decode_feel(inputs["noise"], hits)
 
 
 @pytest.mark.parametrize(

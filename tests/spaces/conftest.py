@@ -1,5 +1,6 @@
-"""A Studio that runs on two tiny models with random weights, in a process of its own."""
+"""A Studio that runs on tiny models with random weights, in a process of its own."""
 
+import contextlib
 import json
 import os
 import socket
@@ -12,39 +13,29 @@ from pathlib import Path
 import pretty_midi
 import pytest
 
+from . import tiny_models
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 STUDIO = CHECKOUT / "spaces" / "studio"
-MELODY, DRUMS = "music-vae-tiny-melody", "music-vae-tiny-drums"
-START_SECONDS = 90
+START_SECONDS = 180
 
 
 @pytest.fixture(scope="session")
-def tiny_models(tmp_path_factory) -> Path:
-    """A folder with a melody model (with attribute vectors) and a drum model."""
-    import torch
-    from safetensors.torch import save_file
-
-    from hub_models import MusicVAEConfig, MusicVAEModel, MusicVAEProcessor
-
-    folder = tmp_path_factory.mktemp("models")
-    sizes = {"latent_size": 8, "encoder_hidden_sizes": [16], "decoder_hidden_sizes": [16, 16]}
-    for name, representation, preset in (
-        (MELODY, "melody", "cat-mel_2bar_small"),
-        (DRUMS, "drums", "cat-drums_2bar_small"),
-    ):
-        torch.manual_seed(7)
-        MusicVAEModel(MusicVAEConfig.from_preset(preset, **sizes)).save_pretrained(folder / name)
-        MusicVAEProcessor(representation=representation).save_pretrained(folder / name)
-    names = ("c_diatonic", "note_density", "average_interval", "syncopation_16th", "syncopation_8th")
-    generator = torch.Generator().manual_seed(1)
-    vectors = {name: torch.randn(8, generator=generator) for name in names}
-    save_file(vectors, folder / MELODY / "attribute_vectors.safetensors")
-    return folder
+def tiny_folder(tmp_path_factory) -> Path:
+    """A folder with a tiny model of every kind."""
+    return tiny_models.write(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="session")
-def studio(tiny_models, tmp_path_factory):
-    """The address of a running Studio."""
+def studio(tiny_folder, tmp_path_factory):
+    """The address of a running Studio with all kinds of models."""
+    with serve(tiny_folder, tmp_path_factory) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def serve(models: Path, tmp_path_factory):
+    """Runs a Studio on a folder of models; gives its address. What it logs must hold no traceback."""
     log = tmp_path_factory.mktemp("studio") / "log.txt"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -57,7 +48,7 @@ def studio(tiny_models, tmp_path_factory):
         "GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("gradio")),
     }
     with log.open("w") as output:
-        command = [sys.executable, str(STUDIO / "app.py"), "--port", str(port), "--models", str(tiny_models)]
+        command = [sys.executable, str(STUDIO / "app.py"), "--port", str(port), "--models", str(models)]
         server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
         try:
             deadline = time.monotonic() + START_SECONDS
@@ -91,5 +82,22 @@ def tune(tmp_path) -> Path:
     music.instruments += [melody, drums]
     music.time_signature_changes = [pretty_midi.TimeSignature(4, 4, 0.0), pretty_midi.TimeSignature(3, 4, 16 * beat)]
     path = tmp_path / "A tune.mid"
+    music.write(str(path))
+    return path
+
+
+@pytest.fixture
+def long_tune(tmp_path) -> Path:
+    """A MIDI file of twenty bars in 4/4: melody, bass and drums."""
+    music = pretty_midi.PrettyMIDI(initial_tempo=120)
+    flute, bass = pretty_midi.Instrument(73, name="Flute"), pretty_midi.Instrument(33, name="Bass")
+    drums = pretty_midi.Instrument(0, is_drum=True, name="Kit")
+    for beat in range(80):
+        start = beat / 2
+        flute.notes.append(pretty_midi.Note(90, 60 + (beat * 5) % 17, start, start + 0.4))
+        bass.notes.append(pretty_midi.Note(90, 36 + (beat // 4 * 5) % 7, start, start + 0.4))
+        drums.notes.append(pretty_midi.Note(90, 42 if beat % 2 else 36, start, start + 0.1))
+    music.instruments += [flute, bass, drums]
+    path = tmp_path / "A long tune.mid"
     music.write(str(path))
     return path

@@ -2,6 +2,9 @@
 
 import concurrent.futures
 import json
+import os
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 
@@ -12,7 +15,8 @@ from gradio_client.exceptions import AppError
 
 from hub_models import audio, midi
 
-from .conftest import DRUMS, MELODY
+from .conftest import CHECKOUT, STUDIO
+from .tiny_models import DRUMS, HATS, HUMANIZE, LONG_MELODY, MELODY, TAP, TRIO
 
 CLIP = {"notes": [[60, 0, 1, 90], [64, 1, 2, 90], [67, 2, 4, 90], [72, 4, 8, 90]], "bars": 2}
 BEAT = {"notes": [[36, 0, 0.25, 90], [42, 1, 1.25, 90], [38, 2, 2.25, 90]], "bars": 2, "drums": True}
@@ -33,16 +37,38 @@ def refusal(client, *arguments, api_name):
     return message
 
 
+def test_nothing_is_loaded_until_it_is_needed(tiny_folder):
+    """The page is built without the libraries that take long to import."""
+    script = (
+        f"import sys, app; app.build({str(tiny_folder)!r}); print({{'torch', 'transformers', 'symusic'}} & set(sys.modules))"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{CHECKOUT}{os.pathsep}{STUDIO}"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
 def test_models_are_listed(client):
-    melody, drums = client.predict(api_name="/models")
-    assert (melody["name"], melody["representation"], melody["bars"]) == (MELODY, "melody", 2)
-    assert "note_density" in melody["attributes"]
-    assert (drums["name"], drums["attributes"]) == (DRUMS, [])
+    models = {model["name"]: model for model in client.predict(api_name="/models")}
+    kinds = {name: (model["representation"], model["bars"]) for name, model in models.items()}
+    assert kinds == {
+        MELODY: ("melody", 2),
+        LONG_MELODY: ("melody", 16),
+        TRIO: ("trio", 16),
+        DRUMS: ("drums", 2),
+        HUMANIZE: ("groove", 2),
+        TAP: ("groove", 2),
+        HATS: ("groove", 2),
+    }
+    assert "note_density" in models[MELODY]["attributes"]
+    assert models[DRUMS]["attributes"] == []
+    assert models[HUMANIZE]["puts_back"] == ["humanize"]
+    assert "tap" in models[TAP]["puts_back"]
 
 
 def test_every_action_is_documented(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     expected = {"models", "extract", "sample", "reconstruct", "interpolate", "corner_grid", "apply_attributes", "render"}
+    expected |= {"taps", "humanize", "full_kit", "add_hats", "smooth_song", "morph_songs", "hold_in_song"}
     assert {name.strip("/") for name in endpoints} == expected
     assert all(len(endpoint["description"]) > 10 for endpoint in endpoints.values())
 
@@ -170,6 +196,10 @@ def test_absurd_sound(client, tempo, program):
         {"notes": [[60, 0, 1, 90]], "bars": 2, "tokens": [60_000] * 32},
         {"notes": [[60, 0, 1, 90]], "bars": 2, "tokens": ["a"] * 32},
         {"notes": [[60, 0, 1, 90]] * 20_000, "bars": 2},
+        {"notes": [[60, 0, 1, 90, 0]], "bars": 2},
+        {"notes": [[60, 0, 1, 90]], "bars": 2, "trio": True},
+        {"notes": [[60, 0, 1, 90, 3]], "bars": 2, "trio": True},
+        {"notes": [[60, 0, 1, 90, 0]], "bars": 2, "trio": True, "tokens": [1] * 32},
     ],
 )
 def test_absurd_clips(client, clip):
@@ -183,6 +213,163 @@ def test_absurd_strengths(client, strengths):
 
 def test_drums_have_no_attributes(client):
     refusal(client, DRUMS, BEAT, {"note_density": 1}, 0.5, 0, api_name="/apply_attributes")
+
+
+def at_steps(clip, pitches=range(128)):
+    """Where a clip's hits are: pairs of drum and nearest sixteenth."""
+    return {(note[0], round(note[1] * 4)) for note in clip["notes"] if note[0] in pitches}
+
+
+def test_sixteen_bars_are_one_clip(client, long_tune):
+    found = client.predict(LONG_MELODY, handle_file(long_tune), api_name="/extract")
+    assert {clip["bars"] for clip in found["clips"]} == {16}
+    assert any("bars 1-16" in clip["name"] for clip in found["clips"])
+    piece = client.predict(LONG_MELODY, found["clips"][0], found["clips"][-1], 3, 0.5, 1, api_name="/interpolate")
+    assert piece["bars"] == 48
+    assert [segment["bar"] for segment in piece["segments"]] == [0, 16, 32]
+
+
+def test_trios_have_three_parts(client, long_tune):
+    found = client.predict(TRIO, handle_file(long_tune), api_name="/extract")
+    trio = found["clips"][0]
+    assert (trio["trio"], trio["drums"], trio["bars"]) == (True, False, 16)
+    assert {note[4] for note in trio["notes"]} == {0, 1, 2}
+    assert all(note[0] in (36, 42) for note in trio["notes"] if note[4] == 2)
+    piece = client.predict(TRIO, trio, client.predict(TRIO, 0.5, 1, api_name="/sample"), 2, 0.5, 1, api_name="/interpolate")
+    assert piece["bars"] == 32
+    midi_path, _ = client.predict(trio, 120, 11, api_name="/render")
+    instruments = midi.load(midi_path).instruments
+    assert [(instrument.program, instrument.is_drum) for instrument in instruments] == [(11, False), (33, False), (0, True)]
+    assert sum(len(instrument.notes) for instrument in instruments) == len(trio["notes"])
+
+
+def test_a_trio_written_by_hand_is_a_clip(client):
+    notes = [[60 + bar % 5, 4 * bar, 4 * bar + 2, 90, 0] for bar in range(16)]
+    notes += [[36, 4 * bar, 4 * bar + 1, 90, 1] for bar in range(16)] + [
+        [38, 4 * bar + 1, 4 * bar + 1.25, 90, 2] for bar in range(16)
+    ]
+    rebuilt = client.predict(TRIO, {"notes": notes, "bars": 16, "trio": True}, 0.5, 0, api_name="/reconstruct")
+    assert rebuilt["trio"] is True
+    assert len(rebuilt["tokens"]) == 256
+    assert len(rebuilt["tokens"][0]) == 3
+    assert "trio" in refusal(client, MELODY, rebuilt, 0.5, 0, api_name="/reconstruct")
+
+
+def test_humanizing_keeps_the_hits_and_plays_them(client):
+    felt = client.predict(HUMANIZE, BEAT, True, 1.0, 0.5, 3, api_name="/humanize")
+    assert at_steps(felt) == at_steps(BEAT)
+    assert felt["drums"] is True
+    assert any(note[1] * 4 % 1 for note in felt["notes"]), "all hits are on the grid"
+    again = client.predict(HUMANIZE, BEAT, True, 1.0, 0.5, 3, api_name="/humanize")
+    assert again["notes"] == felt["notes"]
+
+
+def test_no_feel_is_as_it_was(client):
+    straight = client.predict(HUMANIZE, BEAT, True, 0.0, 0.5, 3, api_name="/humanize")
+    assert straight["notes"] == BEAT["notes"]
+
+
+def test_humanizing_may_rewrite(client):
+    rewritten = client.predict(HUMANIZE, BEAT, False, 1.0, 1.0, 3, api_name="/humanize")
+    assert at_steps(rewritten) != at_steps(BEAT)
+
+
+def test_what_a_drummer_is_not_shown_changes_nothing(client):
+    """Humanizing reads hits alone: the same beat, played differently, comes out the same."""
+    played = {**BEAT, "notes": [[pitch, start + 0.03, end, velocity - 40] for pitch, start, end, velocity in BEAT["notes"]]}
+    one, other = (client.predict(HUMANIZE, clip, True, 1.0, 0.5, 3, api_name="/humanize") for clip in (BEAT, played))
+    assert one["notes"] == other["notes"]
+
+
+def test_taps_become_a_full_kit(client):
+    tapped = client.predict([0.0, 0.52, 0.98, 1.5, 2.01, 2.6, 3.0], None, 120, api_name="/taps")
+    assert sorted(round(note[1] * 4) for note in tapped["notes"]) == [0, 4, 8, 12, 16, 21, 24]
+    late = next(note for note in tapped["notes"] if round(note[1] * 4) == 4)
+    assert late[1] == pytest.approx(1.04, abs=1e-3)
+    kit = client.predict(TAP, tapped, 0.7, 5, api_name="/full_kit")
+    assert len({note[0] for note in kit["notes"]}) > 1
+    elsewhere = {**tapped, "notes": [[36, *note[1:]] for note in tapped["notes"]]}
+    assert client.predict(TAP, elsewhere, 0.7, 5, api_name="/full_kit")["notes"] == kit["notes"]
+
+
+def test_hats_are_added_and_nothing_else_is_touched(client):
+    beat = {**BEAT, "notes": [[36, 0, 0.25, 101], [38, 0.98, 1.23, 64], [42, 2, 2.25, 90]]}
+    with_hats = client.predict(HATS, beat, 0.8, 2, api_name="/add_hats")
+    others = [note for note in with_hats["notes"] if note[0] != 42]
+    assert others == [[36, 0, 0.25, 101], [38, pytest.approx(0.98), pytest.approx(1.23), 64]]
+    assert len([note for note in with_hats["notes"] if note[0] == 42]) > 0
+
+
+def test_grooves_are_morphed_with_their_feel(client):
+    other = {**BEAT, "notes": [[36, step / 4, step / 4 + 0.25, 90] for step in range(0, 32, 3)]}
+    piece = client.predict(HUMANIZE, BEAT, other, 3, 0.5, 4, api_name="/interpolate")
+    assert (piece["bars"], piece["drums"]) == (6, True)
+    assert [segment["label"] for segment in piece["segments"]] == ["A", "2", "B"]
+    assert len({note[3] for note in piece["notes"]}) > 3
+
+
+def test_drums_in_a_file_keep_their_feel(client, tune):
+    found = client.predict(HUMANIZE, handle_file(tune), api_name="/extract")
+    assert found["clips"][0]["drums"] is True
+    assert {note[0] for note in found["clips"][0]["notes"]} == {36, 42}
+
+
+@pytest.mark.parametrize(
+    ("times", "velocities"), [([], None), (None, None), ([9.0], None), (["now"], None), ([0.0], [200]), ([0.0, 1.0], [90])]
+)
+def test_absurd_taps(client, times, velocities):
+    refusal(client, times, velocities, 120, api_name="/taps")
+
+
+@pytest.mark.parametrize("amount", [-0.1, 1.5, None, 100])
+def test_absurd_amounts_of_feel(client, amount):
+    assert "amount of feel" in refusal(client, HUMANIZE, BEAT, True, amount, 0.5, 0, api_name="/humanize")
+
+
+def test_every_groove_model_does_its_own(client):
+    assert HUMANIZE in refusal(client, TAP, BEAT, True, 1.0, 0.5, 0, api_name="/humanize")
+    assert TAP in refusal(client, HUMANIZE, BEAT, 0.5, 0, api_name="/full_kit")
+    assert HATS in refusal(client, MELODY, BEAT, 0.5, 0, api_name="/add_hats")
+
+
+def test_what_is_no_groove(client):
+    assert "drums" in refusal(client, HUMANIZE, CLIP, True, 1.0, 0.5, 0, api_name="/humanize")
+    unknown = {"notes": [[1, 0, 1, 90]], "bars": 2, "drums": True}
+    assert "kick" in refusal(client, HUMANIZE, unknown, True, 1.0, 0.5, 0, api_name="/humanize")
+
+
+def notes_in(path):
+    return {(i.is_drum, note.pitch, round(note.start, 3)) for i in midi.load(path).instruments for note in i.notes}
+
+
+def test_whole_songs_keep_their_length_and_what_is_not_read(client, long_tune, tune):
+    before = midi.load(long_tune)
+    smoothed, sound = client.predict(MELODY, handle_file(long_tune), 4, 0.5, 1, api_name="/smooth_song")
+    after = midi.load(smoothed)
+    assert after.get_end_time() == pytest.approx(before.get_end_time(), abs=0.5)
+    assert [i.name for i in after.instruments] == ["Flute", "Bass", "Kit"]
+    assert {note for note in notes_in(smoothed) if note[0]} == {note for note in notes_in(long_tune) if note[0]}
+    assert notes_in(smoothed) != notes_in(long_tune)
+    assert audio.load(sound)[0].shape[0] == 2
+    again, _ = client.predict(MELODY, handle_file(long_tune), 4, 0.5, 1, api_name="/smooth_song")
+    assert notes_in(again) == notes_in(smoothed)
+    arguments = (MELODY, handle_file(long_tune), handle_file(tune), 0, 1, "loop", 0.5, 1)
+    turned, _ = client.predict(*arguments, api_name="/morph_songs")
+    held, _ = client.predict(MELODY, handle_file(long_tune), "note_density", 1, 0.5, 1, api_name="/hold_in_song")
+    assert notes_in(turned) != notes_in(smoothed) != notes_in(held)
+
+
+def test_absurd_songs(client, long_tune, tmp_path):
+    song = handle_file(long_tune)
+    assert "width" in refusal(client, MELODY, song, 17, 0.5, 1, api_name="/smooth_song")
+    assert "share" in refusal(client, MELODY, song, song, 0, 2, "loop", 0.5, 1, api_name="/morph_songs")
+    assert "loop or stretch" in refusal(client, MELODY, song, song, 0, 1, "squeeze", 0.5, 1, api_name="/morph_songs")
+    assert "note_density" in refusal(client, MELODY, song, "volume", 1, 0.5, 1, api_name="/hold_in_song")
+    assert "attribute" in refusal(client, DRUMS, song, "note_density", 1, 0.5, 1, api_name="/hold_in_song")
+    assert "no file" in refusal(client, MELODY, None, 4, 0.5, 1, api_name="/smooth_song")
+    bad = tmp_path / "bad.mid"
+    bad.write_bytes(b"MThd")
+    refusal(client, MELODY, handle_file(bad), 4, 0.5, 1, api_name="/smooth_song")
 
 
 @pytest.mark.parametrize("model", ["gpt", "", "../../etc", None])

@@ -4,6 +4,7 @@ With ENCORE_SCREENSHOTS=FOLDER, pictures of the page are put there: phone and de
 """
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from playwright.sync_api import expect, sync_playwright
 
 from hub_models import audio, midi
 
+from . import tiny_models
+from .conftest import serve
+
 CHROMIUM = shutil.which("chromium")
-PATIENCE = 30_000  # milliseconds
+PATIENCE = 120_000  # milliseconds; the first action loads torch
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -39,15 +43,15 @@ def open_page(browser, studio):
     """Opens the page; afterwards checks that it asked nobody else for anything and raised nothing."""
     contexts, outside, errors = [], [], []
 
-    def open_page(width=1440, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=True)
+    def open_page(width=1440, scheme="light", address=studio, **options):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **options)
         context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
-        page.on("request", lambda request: outside.append(request.url) if _leaves(request.url, studio) else None)
+        page.on("request", lambda request: outside.append(request.url) if _leaves(request.url, address) else None)
         page.on("websocket", lambda socket: outside.append(socket.url) if "127.0.0.1" not in socket.url else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{studio}/?__theme={scheme}")
+        page.goto(f"{address}/?__theme={scheme}")
         page.wait_for_selector("#clip-a .note")
         return page
 
@@ -156,24 +160,266 @@ def test_errors_are_sentences(open_page, tmp_path):
     assert "/tmp" not in toast.inner_text()
 
 
+def choose(page, dropdown, option):
+    page.click(f"{dropdown} input")
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def open_tab(page, name, wait_for):
+    page.locator("#tabs").get_by_role("tab", name=name, exact=True).first.click()
+    page.wait_for_selector(wait_for)
+
+
+def open_grooves(page):
+    open_tab(page, "Grooves", "#groove-editor .note")
+
+
+def cell(page, lane, step):
+    """The middle of a cell of the editor, in pixels of the page; lanes from the top."""
+    box = page.locator("#groove-editor svg.grid").bounding_box()
+    width, height = box["width"] / 32, (box["height"] - 22) / 9
+    return box["x"] + (step + 0.5) * width, box["y"] + 22 + (lane + 0.5) * height
+
+
+def title_of(page, selector):
+    return page.locator(f"{selector} .title")
+
+
+def test_long_melodies_and_trios(open_page, long_tune):
+    page = open_page()
+    choose(page, "#model", tiny_models.TRIO)
+    expect(title_of(page, "#clip-a")).to_contain_text("Ode to Joy, as a band", timeout=PATIENCE)
+    assert page.locator("#clip-a .legend").inner_text().split() == ["Melody", "Bass", "Drums"]
+    assert page.locator("#clip-a svg.names .part").count() == 3
+    assert page.locator("#steps input[type=range]").get_attribute("max") == "8"
+    upload(page, "a", long_tune)
+    expect(page.locator("#report-a")).to_contain_text("Taken: Flute, Bass, Drums · bars 1-16", timeout=PATIENCE)
+    page.click("#window-a input")
+    page.get_by_role("option", name="bars 3-18").click()
+    expect(title_of(page, "#clip-a")).to_contain_text("bars 3-18", timeout=PATIENCE)
+    page.click("#morph")
+    page.wait_for_selector("#result .note")
+    expect(page.locator("#result svg.roll")).to_have_attribute("aria-label", re.compile("^Score: .*melody.*bass.*drums"))
+    page.get_by_role("tab", name="Pad").click()
+    page.click("#compute-pad")
+    page.wait_for_selector("#pad .cell.now")
+    assert page.locator("#pad .cell").count() == 25
+
+    choose(page, "#model", tiny_models.LONG_MELODY)
+    expect(title_of(page, "#clip-b")).to_contain_text("Drunken Sailor", timeout=PATIENCE)
+    drawing = page.locator("#clip-b svg.roll").bounding_box()["width"]
+    assert drawing / 16 >= 40, "a bar is too narrow to read"
+
+
+def test_draw_a_groove_and_undo_it(open_page):
+    page = open_page()
+    open_grooves(page)
+    before = number_of_notes(page, "#groove-editor")
+    kick, crash = 8, 0
+    page.mouse.click(*cell(page, crash, 5))
+    assert number_of_notes(page, "#groove-editor") == before + 1
+    expect(title_of(page, "#groove-editor")).to_contain_text("Rock, edited")
+    page.mouse.click(*cell(page, crash, 5))
+    assert number_of_notes(page, "#groove-editor") == before
+
+    page.mouse.move(*cell(page, 1, 20))  # a stroke along the ride
+    page.mouse.down()
+    for step in range(20, 26):
+        page.mouse.move(*cell(page, 1, step))
+    page.mouse.up()
+    assert number_of_notes(page, "#groove-editor") == before + 6
+    page.click("#groove-editor .undo")
+    assert number_of_notes(page, "#groove-editor") == before
+
+    page.mouse.click(*cell(page, kick, 1))
+    for key in ("ArrowRight", "Enter", "+", ",", ",", ","):
+        page.keyboard.press(key)
+    spoken = page.locator("#groove-editor .spoken")
+    expect(spoken).to_have_text("Kick, bar 1, beat 1, sixteenth 3: hit, velocity 95, 30% of a step early")
+    assert page.locator("#groove-editor .nominal").count() == 1
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Delete")
+    expect(spoken).to_contain_text("nothing")
+
+    page.get_by_role("radio", name="B", exact=True).click()
+    expect(title_of(page, "#groove-editor")).to_have_text("Bossa nova")
+    page.click("#groove-editor .clear")
+    assert number_of_notes(page, "#groove-editor") == 0
+    page.get_by_role("radio", name="A", exact=True).click()
+    assert number_of_notes(page, "#groove-editor") > before
+
+
+def test_a_groove_plays_without_the_server(open_page):
+    page = open_page()
+    open_grooves(page)
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.click("#groove-editor .play")
+    page.wait_for_selector("#groove-editor .playhead:not([hidden])")
+    page.wait_for_selector("#groove-editor .lanes .lit")
+    page.get_by_role("button", name="Stop the groove").click()
+    page.wait_for_selector("#groove-editor .playhead", state="hidden")
+    assert not [url for url in requests if "/gradio_api/queue" in url]
+
+
+def test_humanize_what_is_drawn(open_page):
+    page = open_page()
+    open_grooves(page)
+    hits = number_of_notes(page, "#groove-editor")
+    page.click("#humanize")
+    page.wait_for_selector("#groove-result .note")
+    assert number_of_notes(page, "#groove-result") == hits
+    assert page.locator("#groove-result .nominal").count() > 0, "nothing is early or late"
+    page.wait_for_function("document.querySelector('#groove-result audio').currentTime > 0.1")  # plays at once
+    assert page.locator("#groove-result .loop input").is_checked()
+
+    page.get_by_role("tab", name="Hats").click()
+    page.click("#add-hats")
+    expect(title_of(page, "#groove-result")).to_contain_text("with hats", timeout=PATIENCE)
+    page.click("#groove-as-b")
+    expect(title_of(page, "#groove-editor")).to_contain_text("with hats", timeout=PATIENCE)
+    page.locator("#groove-editor").get_by_role("radio", name="A", exact=True).click()
+    page.get_by_role("tab", name="Morph").last.click()
+    page.click("#groove-morph")
+    expect(title_of(page, "#groove-result")).to_contain_text("→", timeout=PATIENCE)
+    assert page.locator("#groove-result .mark").all_inner_texts() == ["A", "2", "3", "B"]
+
+
+def test_tap_a_rhythm_and_hear_a_kit(open_page):
+    page = open_page()
+    open_grooves(page)
+    page.locator("#groove-tempo input[type=number]").fill("240")
+    page.locator("#groove-tempo input[type=number]").press("Tab")
+    page.get_by_role("button", name="Record taps").click()
+    expect(page.locator("#groove-editor .hint")).to_have_text("Tap now")
+    assert number_of_notes(page, "#groove-editor") == 0
+    for _ in range(4):
+        page.keyboard.press(" ")
+        page.wait_for_timeout(250)
+    expect(title_of(page, "#groove-editor")).to_have_text("Tapped groove", timeout=PATIENCE)
+    assert 1 <= number_of_notes(page, "#groove-editor") <= 4
+    assert "Snare" in page.locator("#groove-editor svg.grid").get_attribute("aria-label")
+    expect(title_of(page, "#groove-result")).to_have_text("Tapped groove, full kit", timeout=PATIENCE)
+
+
+def test_taps_that_are_broken_off_change_nothing(open_page):
+    page = open_page()
+    open_grooves(page)
+    before = number_of_notes(page, "#groove-editor")
+    page.get_by_role("button", name="Record taps").click()
+    expect(page.locator("#groove-editor .count")).not_to_be_empty()
+    page.keyboard.press("Escape")
+    expect(title_of(page, "#groove-editor")).to_have_text("Rock")
+    assert number_of_notes(page, "#groove-editor") == before
+
+
+def test_drums_go_from_tab_to_tab(open_page, tune):
+    page = open_page()
+    open_grooves(page)
+    with page.expect_file_chooser() as chooser:
+        page.click("#groove-upload")
+    chooser.value.set_files(str(tune))
+    expect(page.locator("#groove-report")).to_contain_text("Taken: Drums · bars 1-2", timeout=PATIENCE)
+    page.click("#humanize")
+    expect(title_of(page, "#groove-result")).to_contain_text("humanized", timeout=PATIENCE)
+    page.click("#to-morph")
+    expect(title_of(page, "#clip-a")).to_contain_text("humanized", timeout=PATIENCE)
+    page.click("#morph")
+    page.wait_for_selector("#result .note")
+    page.click("#to-grooves")
+    expect(title_of(page, "#groove-editor")).to_contain_text("→", timeout=PATIENCE)
+    expect(page.locator("#groove-window")).to_be_visible()
+
+
+def test_a_whole_song_comes_back(open_page, long_tune, tmp_path):
+    page = open_page()
+    open_tab(page, "Songs", "#song-a .note")
+    with page.expect_file_chooser() as chooser:
+        page.click("#song-upload-a")
+    chooser.value.set_files(str(long_tune))
+    expect(page.locator("#song-a .detail")).to_contain_text("20 bars", timeout=PATIENCE)
+    page.click("#smooth")
+    page.wait_for_selector("#song-result .note")
+    expect(page.locator("#song-remarks")).to_contain_text("kept as it is")
+    with page.expect_download() as download:
+        page.click("#song-result a.midi")
+    download.value.save_as(tmp_path / "song.mid")
+    before, after = midi.load(long_tune), midi.load(tmp_path / "song.mid")
+    assert after.get_end_time() == pytest.approx(before.get_end_time(), abs=0.5)
+    drums_before, drums_after = (next(i for i in music.instruments if i.is_drum) for music in (before, after))
+    assert len(drums_after.notes) == len(drums_before.notes)
+
+    page.get_by_role("tab", name="To B").click()
+    page.click("#turn")
+    expect(title_of(page, "#song-result")).to_contain_text("→ The Saints, marching", timeout=PATIENCE)
+
+
+def test_tabs_whose_models_are_missing_say_so(open_page, tmp_path_factory):
+    folder = tiny_models.write(tmp_path_factory.mktemp("few"), (tiny_models.MELODY,))
+    with serve(folder, tmp_path_factory) as address:
+        page = open_page(address=address)
+        open_grooves(page)
+        expect(page.get_by_text(f"not installed here: {tiny_models.HUMANIZE}").first).to_be_visible()
+        expect(page.locator("#humanize")).to_be_disabled()
+        before = number_of_notes(page, "#groove-editor")
+        page.mouse.click(*cell(page, 0, 5))
+        assert number_of_notes(page, "#groove-editor") == before + 1
+        page.context.close()
+
+
+CONTROLS = 'button, input, select, textarea, a[href], [role=button], [role=slider], [tabindex="0"]'
+NAMELESS = """(controls) => [...document.querySelectorAll(controls)]
+  .filter((e) => e.offsetParent !== null && e.type !== 'file')
+  .filter((e) => !(e.innerText?.trim() || e.getAttribute('aria-label') || e.title || (e.labels && e.labels.length)
+                   || e.getAttribute('aria-labelledby') || e.closest('label')))
+  .map((e) => e.outerHTML.slice(0, 120))"""
+
+
+def check_layout(page, width):
+    """Nothing wider than the window; every control has a name."""
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(NAMELESS, CONTROLS) == []
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")])
 def test_readable_at_every_width(open_page, width, scheme):
-    """Nothing wider than the window, every control has a name; and the pictures."""
     page = open_page(width, scheme)
     picture(page, f"{width}-{scheme}-start")
     page.click("#morph")
     page.wait_for_selector("#result .note")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    nameless = page.evaluate(
-        """() => [...document.querySelectorAll('button, input, select, textarea, a[href]')]
-          .filter((e) => e.offsetParent !== null && e.type !== 'file')
-          .filter((e) => !(e.innerText.trim() || e.getAttribute('aria-label') || e.title || (e.labels && e.labels.length)
-                           || e.getAttribute('aria-labelledby') || e.closest('label')))
-          .map((e) => e.outerHTML.slice(0, 120))"""
-    )
-    assert nameless == []
+    check_layout(page, width)
     picture(page, f"{width}-{scheme}-morph")
     page.get_by_role("tab", name="Pad").click()
     page.click("#compute-pad")
     page.wait_for_selector("#pad .cell.now")
     picture(page, f"{width}-{scheme}-pad")
+
+    choose(page, "#model", tiny_models.TRIO)
+    expect(page.locator("#clip-a .legend")).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("tab", name="Morph").last.click()
+    page.click("#morph")
+    page.wait_for_selector("#result .legend li")
+    check_layout(page, width)
+    picture(page, f"{width}-{scheme}-trio")
+
+    open_grooves(page)
+    page.click("#humanize")
+    page.wait_for_selector("#groove-result .note")
+    check_layout(page, width)
+    picture(page, f"{width}-{scheme}-grooves")
+
+    open_tab(page, "Songs", "#song-a .note")
+    page.click("#smooth")
+    page.wait_for_selector("#song-result .note")
+    check_layout(page, width)
+    picture(page, f"{width}-{scheme}-songs")
+
+
+def test_touch_draws_and_scrolls(open_page):
+    """On a phone a touch sets a hit; every step is wide enough for a finger."""
+    page = open_page(390, has_touch=True)
+    open_grooves(page)
+    before = number_of_notes(page, "#groove-editor")
+    assert page.locator("#groove-editor svg.grid").bounding_box()["width"] / 32 >= 24
+    page.touchscreen.tap(*cell(page, 0, 3))
+    assert number_of_notes(page, "#groove-editor") == before + 1

@@ -7,7 +7,8 @@ const cell = () => {
   const size = value.size;
   return [Math.round(y * (size - 1)), Math.round(x * (size - 1))];
 };
-const clipOf = (row, column) => ({ notes: value.cells[row][column], bars: value.bars, drums: value.drums });
+const clipOf = (row, column) => ({ notes: value.cells[row][column], bars: value.bars, drums: value.drums, parts: value.parts });
+const HEIGHTS = { melody: 84, drums: 90, parts: [56, 38, 54] };
 const colourAt = (u, v) => {
   const top = `color-mix(in oklab, var(--clip-b) ${u * 100}%, var(--clip-a))`, bottom = `color-mix(in oklab, var(--clip-d) ${u * 100}%, var(--clip-c))`;
   return `color-mix(in oklab, ${bottom} ${v * 100}%, ${top})`;
@@ -17,7 +18,7 @@ const drawCell = () => {
   const [row, column] = cell();
   const clip = clipOf(row, column);
   const colour = colourAt(column / (value.size - 1), row / (value.size - 1));
-  encoreDraw.roll(roll, clip, Math.max(120, element.clientWidth - 2), 84, 0, () => colour);
+  encoreDraw.roll(roll, clip, Math.max(120, element.clientWidth - 2), HEIGHTS, 0, () => colour);
   roll.setAttribute("aria-label", encoreDraw.describe(clip));
   canvas.querySelectorAll(".cell").forEach((c, index) => c.classList.toggle("now", index === row * value.size + column));
 };
@@ -43,7 +44,7 @@ const showState = () => {
 const play = () => {
   if (!value || (part && encore.isPlaying(part))) return;
   part = {
-    drums: value.drums, loop: true, stepsPerLoop: value.bars * 16,
+    desk: "morph", drums: value.drums, parts: value.parts, loop: true, stepsPerLoop: value.bars * 16,
     notesAt: (step) => { const [row, column] = cell(); return steps[row][column].get(step) ?? []; },
     onStep: (step) => { element.dataset.step = step; },
     onStop: () => { part = null; showState(); },

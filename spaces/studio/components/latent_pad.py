@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from clip import Clip
 
-from .piano_roll import SHARED_SCRIPTS
+from .piano_roll import SHARED_SCRIPTS, parts_of
 
 FOLDER = Path(__file__).parent
 
@@ -20,6 +20,7 @@ def latent_pad_value(grid: list[list[Clip]]) -> dict[str, Any]:
         "size": len(grid),
         "bars": first["bars"],
         "drums": first["drums"],
+        "parts": parts_of(first),
         "cells": [[clip["notes"] for clip in row] for row in grid],
     }
 

@@ -1,9 +1,9 @@
-// The piano roll: draws props.value; plays its WAV when it has one (result), else the notes on the built-in synth (slot).
+// The roll: draws props.value; plays its WAV when it has one (result), else the notes on the built-in synth (slot).
 const $ = (selector) => element.querySelector(selector);
 const compact = props.compact, scroller = $(".scroller"), drawing = $("svg.roll"), names = $("svg.names");
 const playButton = $(".play"), clock = $(".clock"), loop = $(".loop input"), sound = $("audio"), playhead = $(".playhead");
 let part = null, shown = null, frame = 0, pxPerBeat = 1;
-const TOP = compact ? 0 : 18;
+const HEIGHTS = compact ? { melody: 104, drums: 126, parts: [66, 46, 99] } : { melody: 300, drums: 270, parts: [190, 112, 153] };
 element.classList.toggle("large", !compact);
 
 const beatsToSeconds = (beats) => (beats * 60) / (shown?.tempo ?? 120);
@@ -48,7 +48,7 @@ const toggle = () => {
   if (hasSound()) { encore.stop(); sound.play(); return; }
   const steps = encore.bySteps(shown.notes);
   part = {
-    drums: shown.drums, loop: false, stepsPerLoop: shown.bars * 16, at: 0, time: encore.now(),
+    desk: props.desk, drums: shown.drums, parts: shown.parts, loop: false, stepsPerLoop: shown.bars * 16, at: 0, time: encore.now(),
     notesAt: (step) => steps.get(step) ?? [],
     onStep: (step, time) => { part.at = step; part.time = time; },
     onStop: () => { part = null; showState(); follow(); },
@@ -58,29 +58,43 @@ const toggle = () => {
   follow();
 };
 
+// The least width of a bar, in pixels, at which it can be read; wider music scrolls.
+const barWidth = ({ bars, drums, parts, barlines }) => {
+  if (barlines) return compact ? 0 : 48;
+  if (compact) return bars > 4 ? 40 : 0;
+  if (drums) return bars > 16 ? 96 : 160;
+  return parts && bars <= 64 ? 96 : 56;
+};
+
 const draw = () => {
   const value = shown;
   element.classList.toggle("filled", Boolean(value));
   if (!value) return;
-  const gutter = value.drums ? 74 : 40;
+  const gutter = value.drums || value.parts?.some((part) => part.drums) ? 74 : 40, top = compact && value.bars <= 4 ? 0 : compact ? 14 : 18;
   const room = Math.max(120, element.clientWidth - gutter - 2);
-  const height = compact ? (value.drums ? 112 : 104) : value.drums ? 250 : 300;
-  const width = compact ? room : Math.max(room, value.bars * 56);
+  const width = Math.max(room, value.bars * barWidth(value));
   pxPerBeat = width / (value.bars * 4);
   const segments = value.segments ?? [];
   const shareAt = (beat) => { let share = value.share ?? 0; for (const s of segments) if (beat >= s.bar * 4 - 1e-6) share = s.share; return share; };
   const fill = (beat) => (value.colour ? `var(--clip-${value.colour})` : encoreDraw.mix(shareAt(beat)));
-  const { lanes, laneHeight } = encoreDraw.roll(drawing, value, width, height, TOP, fill);
-  encoreDraw.labels(names, lanes, laneHeight, gutter, height, TOP, value.drums);
+  const panels = encoreDraw.roll(drawing, value, width, HEIGHTS, top, fill);
+  encoreDraw.labels(names, panels, gutter, top);
   drawing.setAttribute("aria-label", encoreDraw.describe(value));
-  if (!compact) {
-    const marks = segments.length ? segments.map((s) => [s.bar, s.label]) : Array.from({ length: value.bars }, (_, bar) => [bar, String(bar + 1)]);
-    for (const [bar, text] of marks) {
-      const label = encoreDraw.make("text", { x: bar * 4 * pxPerBeat + 6, y: 13, class: "mark" }, drawing);
+  if (top) {
+    const marks = segments.length ? segments.map((s) => [s.bar * 4, s.label]) : (value.barlines ?? Array.from({ length: value.bars }, (_, bar) => bar * 4)).map((beat, bar) => [beat, String(bar + 1)]);
+    if (segments.length && value.parts) segments.forEach((s, index) => {
+      const until = segments[index + 1]?.bar ?? value.bars;
+      encoreDraw.make("rect", { x: s.bar * 4 * pxPerBeat, y: top - 4, width: (until - s.bar) * 4 * pxPerBeat, height: 4, style: `fill: ${encoreDraw.mix(s.share)}` }, drawing);
+    });
+    let taken = -1;
+    for (const [beat, text] of marks) {
+      if (beat * pxPerBeat < taken) continue;
+      taken = beat * pxPerBeat + 9 + 8 * text.length;
+      const label = encoreDraw.make("text", { x: beat * pxPerBeat + (compact ? 4 : 6), y: compact ? 10.5 : 13, class: "mark" }, drawing);
       label.textContent = text;
     }
   }
-  playhead.style.height = `${height}px`;
+  playhead.style.height = `${panels.bottom}px`;
 };
 
 const update = () => {
@@ -94,6 +108,14 @@ const update = () => {
     link.hidden = !file;
     if (file) { link.href = file.url; link.download = file.orig_name; } else link.removeAttribute("href");
   }
+  $(".legend").hidden = !shown?.parts;
+  $(".legend").replaceChildren(...(shown?.parts ?? []).map(({ name, colour }) => {
+    const entry = document.createElement("li");
+    entry.textContent = name;
+    entry.style.setProperty("--swatch", `var(--part-${colour})`);
+    return entry;
+  }));
+  encore.desk(props.desk).tempo = shown?.barlines ? shown.tempo : encore.desk(props.desk).tempo;
   $(".loop").hidden = clock.hidden = !hasSound();
   sound.pause();
   if (hasSound()) { sound.src = shown.wav.url; clock.textContent = `0:00 / ${format(beatsToSeconds(shown.bars * 4))}`; }
@@ -102,6 +124,12 @@ const update = () => {
   scroller.scrollLeft = 0;
   draw();
   showState();
+};
+const renew = () => {
+  update();
+  if (!shown?.play || !hasSound()) return;
+  encore.stop();
+  sound.play().catch(() => {}); // a browser may want a click first
 };
 
 playButton.addEventListener("click", toggle);
@@ -117,5 +145,6 @@ drawing.addEventListener("click", (event) => {
 });
 let lastWidth = 0;
 new ResizeObserver(() => { if (element.clientWidth !== lastWidth) { lastWidth = element.clientWidth; draw(); } }).observe(element);
-watch("value", update);
+loop.checked = props.loop;
+watch("value", renew);
 update();

@@ -16,6 +16,18 @@ FOLDER = Path(__file__).parent
 SHARED_SCRIPTS = "".join((FOLDER / name).read_text(encoding="utf-8") + "\n" for name in ("synth.js", "draw.js"))
 
 
+PARTS = [
+    {"name": "Melody", "colour": "melody", "drums": False},
+    {"name": "Bass", "colour": "bass", "drums": False, "program": clips.BASS_PROGRAM},
+    {"name": "Drums", "colour": "drums", "drums": True},
+]
+
+
+def parts_of(clip: Clip) -> list[dict[str, Any]] | None:
+    """How the parts of a clip are drawn, None where it has but one."""
+    return PARTS if clip["trio"] else None
+
+
 def piano_roll_value(
     clip: Clip | None,
     title: str | None = None,
@@ -23,12 +35,14 @@ def piano_roll_value(
     tempo: float = 120.0,
     colour: str | None = None,
     files: dict[str, bytes] | None = None,
+    play: bool = False,
 ) -> dict[str, Any] | None:
     """What `PianoRoll` shows for a clip.
 
     Args:
         colour: "a", "b", "c" or "d", the colour of a corner; default by the clip's segments, from A's to B's.
         files: `midi` and `wav` file contents; with a WAV the roll plays it, without it plays the notes in the browser.
+        play: begin to play when it appears.
     """
     if clip is None:
         return None
@@ -38,18 +52,31 @@ def piano_roll_value(
         "notes": clip["notes"],
         "bars": clip["bars"],
         "drums": clip["drums"],
+        "parts": parts_of(clip),
         "segments": clip.get("segments") or [],
         "tempo": tempo,
         "colour": colour,
+        "play": play,
         "name": clips.file_name(clip),
         **(files or {}),
     }
 
 
 class PianoRoll(gr.HTML):
-    """A piano roll. `compact` is the small one of a clip slot; `slot` is its title while it is empty."""
+    """A roll. `compact` is the small one of a clip slot; `slot` is its title while it is empty; `desk` names the tab whose
+    tempo and instrument it plays by; `loop` is where its loop box begins."""
 
-    def __init__(self, value: Any = None, *, slot: str = "Clip", hint: str = "", compact: bool = False, **kwargs: Any):
+    def __init__(
+        self,
+        value: Any = None,
+        *,
+        slot: str = "Clip",
+        hint: str = "",
+        compact: bool = False,
+        desk: str = "morph",
+        loop: bool = False,
+        **kwargs: Any,
+    ):
         template = (FOLDER / "piano_roll.html").read_text(encoding="utf-8")
         super().__init__(
             value=value,
@@ -59,6 +86,8 @@ class PianoRoll(gr.HTML):
             apply_default_css=False,
             slot=slot,
             compact=compact,
+            desk=desk,
+            loop=loop,
             **kwargs,
         )
 

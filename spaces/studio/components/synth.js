@@ -1,7 +1,9 @@
 // A small WebAudio instrument and a shared transport: plays notes by sixteenth steps, in tempo, with no server involved.
 // Installed once per page as window.encore; every component starts with this file.
 if (!window.encore) {
-  const settings = { tempo: 120, program: 0 };
+  // Tempo and instrument of each tab, by the tab's name; a tab's controls set them, its components play by them.
+  const desks = {};
+  const desk = (name) => (desks[name] ??= { tempo: 120, program: 0 });
   let context = null, output = null, noise = null;
 
   const audio = () => {
@@ -30,8 +32,8 @@ if (!window.encore) {
     ["triangle", 0.01, 0.3, 0.3, 3000],
   ];
 
-  const tone = (pitch, velocity, when, seconds) => {
-    const [wave, attack, decay, sustain, cutoff] = families[Math.min(15, settings.program >> 3)];
+  const tone = (program, pitch, velocity, when, seconds) => {
+    const [wave, attack, decay, sustain, cutoff] = families[Math.min(15, program >> 3)];
     const gain = context.createGain(), filter = context.createBiquadFilter(), oscillator = context.createOscillator();
     const peak = 0.45 * (velocity / 127), end = when + Math.max(seconds, attack + 0.03);
     oscillator.type = wave;
@@ -71,7 +73,7 @@ if (!window.encore) {
   };
 
   const drum = (pitch, velocity, when) => {
-    const level = velocity / 127;
+    const level = (velocity / 127) ** 1.6; // as sampled kits do: a ghost note is far softer than an accent
     if (pitch <= 36) thump(1.1 * level, 0.28, 140, 45, when);
     else if (pitch <= 40) { hiss(0.5 * level, 0.16, "highpass", 1500, when); thump(0.4 * level, 0.1, 220, 160, when); }
     else if (pitch === 42 || pitch === 44) hiss(0.35 * level, 0.05, "highpass", 8000, when);
@@ -81,9 +83,35 @@ if (!window.encore) {
     else { hiss(0.22 * level, 0.35, "highpass", 9000, when); thump(0.08 * level, 0.2, 900, 880, when); }
   };
 
-  // The transport: one thing plays at a time. `part` has stepsPerLoop, loop, notesAt(step) and optional onStep(step, time), onStop().
+  // The metronome: a short tick, higher on the first beat of a bar.
+  const click = (when, accent) => {
+    const oscillator = context.createOscillator(), gain = context.createGain();
+    oscillator.type = "square";
+    oscillator.frequency.value = accent ? 1900 : 1300;
+    gain.gain.setValueAtTime(accent ? 0.16 : 0.09, when);
+    gain.gain.exponentialRampToValueAtTime(0.001, when + 0.045);
+    oscillator.connect(gain).connect(output.input);
+    oscillator.start(when);
+    oscillator.stop(when + 0.05);
+  };
+
+  // One drum, now: what a pad sounds like when it is struck.
+  const strike = (pitch, velocity) => { audio(); drum(pitch, velocity, context.currentTime); };
+
+  // The audio clock at which what a person heard when `event` happened left the loudspeaker.
+  const heardAt = (event) => {
+    const output = context.getOutputTimestamp?.();
+    if (output?.performanceTime) {
+      const time = output.contextTime + (event.timeStamp - output.performanceTime) / 1000;
+      if (Math.abs(time - context.currentTime) < 1) return time;
+    }
+    return context.currentTime - (context.outputLatency || 0) - Math.max(0, performance.now() - event.timeStamp) / 1000;
+  };
+
+  // The transport: one thing plays at a time. `part` has desk, stepsPerLoop, loop, drums (or parts, as drawn; of those with a
+  // program of their own), notesAt(step) and optional onStep(step, time), onStop().
   let part = null, step = 0, nextTime = 0, timer = null;
-  const stepSeconds = () => 60 / settings.tempo / 4;
+  const stepSeconds = (name) => 60 / desk(name ?? part.desk).tempo / 4;
 
   const schedule = () => {
     while (part && nextTime < context.currentTime + 0.12) {
@@ -91,10 +119,11 @@ if (!window.encore) {
         if (!part.loop) { const ending = part; setTimeout(() => part === ending && stop(), 150); return; }
         step = 0;
       }
-      for (const [pitch, start, end, velocity] of part.notesAt(step)) {
-        const when = nextTime + (start * 4 - step) * stepSeconds();
-        if (part.drums) drum(pitch, velocity, when);
-        else tone(pitch, velocity, when, (end - start) * 4 * stepSeconds());
+      for (const [pitch, start, end, velocity, instrument] of part.notesAt(step)) {
+        const when = Math.max(context.currentTime, nextTime + (start * 4 - step) * stepSeconds());
+        const own = part.parts?.[instrument];
+        if (part.drums || own?.drums) drum(pitch, velocity, when);
+        else tone(own?.program ?? desk(part.desk).program, pitch, velocity, when, (end - start) * 4 * stepSeconds());
       }
       part.onStep?.(step, nextTime);
       step += 1;
@@ -109,13 +138,17 @@ if (!window.encore) {
     stopped?.onStop?.();
   };
 
-  const play = (newPart) => {
+  const silence = () => {
     stop();
     document.querySelectorAll("audio").forEach((element) => element.pause());
+  };
+
+  const play = (newPart) => {
+    silence();
     audio();
     part = newPart;
     step = 0;
-    nextTime = context.currentTime + 0.06;
+    nextTime = context.currentTime + 0.08;
     timer = setInterval(schedule, 25);
     schedule();
   };
@@ -131,5 +164,9 @@ if (!window.encore) {
     return steps;
   };
 
-  window.encore = { settings, play, stop, bySteps, isPlaying: (candidate) => part !== null && part === candidate, now: () => context?.currentTime ?? 0, stepSeconds };
+  window.encore = {
+    desk, play, stop, silence, bySteps, click, strike, heardAt, stepSeconds,
+    isPlaying: (candidate) => part !== null && part === candidate,
+    now: () => context?.currentTime ?? 0,
+  };
 }

@@ -16,11 +16,12 @@ from components.latent_pad import LatentPad, latent_pad_value
 from components.piano_roll import PianoRoll, piano_roll_value
 from engine import ATTRIBUTE_LABELS, Engine, ModelEntry
 
+from .parts import PRIVATE, SESSION_SECONDS, Desk, chance_controls, heading, instruments, report_text, result_value
+
 TITLE = "Morph"
 LETTERS = "ABCD"
-GRID_SIZE = 7
-SESSION_SECONDS = 3600
-PRIVATE = {"api_visibility": "private"}
+KINDS = ("melody", "drums", "trio")
+MANY_BARS = 4  # above it a clip is long: fewer of them make a piece, and a pad
 
 
 @dataclass
@@ -41,19 +42,20 @@ class Slot:
         return [self.found, self.roll, self.window, self.example, self.report]
 
 
-def build(engine: Engine) -> None:
+def build(engine: Engine) -> Desk | None:
     """Adds the tab's controls and events to the surrounding `gr.Blocks`."""
-    entries = list(engine.entries.values())
+    entries = [entry for entry in engine.entries.values() if entry.representation in KINDS]
     if not entries:
         gr.Markdown(
             "No MusicVAE model is installed here. Train one with a script of `runs/`, or name a folder with `--models`."
         )
-        return
+        return None
     first = entries[0]
+    drum_model = next((entry.name for entry in entries if entry.drums), None)
 
     with gr.Row(elem_classes="stage"):
         with gr.Column(scale=4, min_width=320, elem_classes="card"):
-            _heading(1, "Clips", "Two to start from")
+            heading(1, "Clips", "Two to start from")
             model = gr.Dropdown(
                 [(entry.label, entry.name) for entry in entries], value=first.name, label="Model", elem_id="model"
             )
@@ -62,14 +64,14 @@ def build(engine: Engine) -> None:
                 slots += [_slot(letter, first, filled=False) for letter in "CD"]
 
         with gr.Column(scale=4, min_width=320, elem_classes="card"):
-            _heading(2, "Shape", "Choose what to do")
+            heading(2, "Shape", "Choose what to do")
             with gr.Tabs(elem_classes="shapes"):
                 with gr.Tab("Morph"):
                     gr.Markdown("From A to B in equal steps, one after another.", elem_classes="quiet")
                     steps = gr.Slider(
                         validate.MIN_STEPS,
-                        validate.MAX_STEPS,
-                        value=8,
+                        _most_steps(first),
+                        value=_most_steps(first) // 2,
                         step=1,
                         label="Steps (A and B included)",
                         elem_id="steps",
@@ -101,17 +103,12 @@ def build(engine: Engine) -> None:
                     validate.MIN_TEMPO, validate.MAX_TEMPO, value=120, step=1, label="Tempo (beats per minute)"
                 )
                 program = gr.Dropdown(
-                    _instruments(), value=0, label="Instrument", visible=not first.drums, elem_id="instrument"
+                    instruments(), value=0, label="Instrument", visible=not first.drums, elem_id="instrument"
                 )
-                temperature = gr.Slider(0.1, 2.0, value=0.5, step=0.05, label="Temperature (how wild)")
-                with gr.Row(elem_classes="seed"):
-                    seed = gr.Number(
-                        7, label="Seed", precision=0, minimum=0, maximum=validate.MAX_SEED, elem_id="seed", min_width=120
-                    )
-                    keep = gr.Checkbox(False, label="Keep this seed", elem_id="keep-seed", min_width=120)
+                chance = chance_controls()
 
         with gr.Column(scale=8, min_width=320, elem_classes=["card", "result"]):
-            _heading(3, "Result", "Listen, take it along, or use it again")
+            heading(3, "Result", "Listen, take it along, or use it again")
             result = gr.State(None, time_to_live=SESSION_SECONDS)
             roll = PianoRoll(
                 slot="Nothing yet",
@@ -121,15 +118,18 @@ def build(engine: Engine) -> None:
             )
             with gr.Row(elem_classes="again"):
                 use = [gr.Button(f"Use as {letter}", interactive=False, size="sm", min_width=70) for letter in LETTERS]
+                send = gr.Button(
+                    "To Grooves", visible=first.kind != "melody", size="sm", min_width=120, elem_id="to-grooves"
+                )
 
     grid = gr.State(None, time_to_live=SESSION_SECONDS)
+    seed = chance[1]
     results = [result, roll, seed, *use]
-    chance = [temperature, seed, keep]
     sound = [tempo, program]
 
     def finish(clip: Clip, tempo: float, program: int, seed: int) -> tuple:
         """Values for `results`."""
-        value = _result_value(clip, tempo, program)
+        value = result_value(clip, tempo, program)
         return (clip, value, seed, *[gr.Button(interactive=True)] * len(LETTERS))
 
     @in_sentences
@@ -167,7 +167,8 @@ def build(engine: Engine) -> None:
                 founds[index] = {"clips": [sampled], "index": 0}
                 changed[index] = _fill(LETTERS[index], [sampled], "")
         corners = [_chosen(found, letter) for found, letter in zip(founds, LETTERS, strict=True)]
-        cells = engine.corner_grid(model, corners, GRID_SIZE, temperature, seed, progress)
+        size = _grid_size(engine.entry(model))
+        cells = engine.corner_grid(model, corners, size, temperature, seed, progress)
         shown = [value for index in range(4) for value in changed.get(index, [gr.skip()] * 5)]
         return (cells, latent_pad_value(cells), seed, *shown)
 
@@ -183,7 +184,7 @@ def build(engine: Engine) -> None:
 
     @in_sentences
     def on_sound(clip, tempo, program):
-        return _result_value(clip, tempo, program) if clip else gr.skip()
+        return result_value(clip, tempo, program) if clip else gr.skip()
 
     morph.click(
         on_morph, [model, slots[0].found, slots[1].found, steps, *chance, *sound], results,
@@ -209,8 +210,8 @@ def build(engine: Engine) -> None:
         show_progress="minimal", trigger_mode="always_last", **RENDER_QUEUE, **PRIVATE,
     )  # fmt: skip
     # What plays in the browser follows the controls at once.
-    tempo.change(None, [tempo], None, js="(tempo) => { window.encore.settings.tempo = tempo; }")
-    program.change(None, [program], None, js="(program) => { window.encore.settings.program = program; }")
+    tempo.change(None, [tempo], None, js="(tempo) => { window.encore.desk('morph').tempo = tempo; }")
+    program.change(None, [program], None, js="(program) => { window.encore.desk('morph').program = program; }")
 
     for slot, again in zip(slots, use, strict=True):
         _connect_slot(engine, slot, model, chance)
@@ -226,32 +227,40 @@ def build(engine: Engine) -> None:
             *filled,
             None, None,
             None, None, *[gr.Button(interactive=False)] * len(LETTERS),
+            gr.Button(visible=entry.kind != "melody"),
+            gr.Slider(maximum=_most_steps(entry), value=_most_steps(entry) // 2),
             gr.Dropdown(visible=not entry.drums),
             gr.Markdown(visible=not entry.attributes),
             gr.Column(visible=bool(entry.attributes)),
         )  # fmt: skip
 
-    model.change(
-        in_sentences(on_model), [model],
-        [*[output for slot in slots for output in slot.outputs], grid, pad, result, roll, *use,
-         program, no_attributes, attribute_controls],
-        show_progress="hidden", **PRIVATE,
-    )  # fmt: skip
+    set_by_model = [
+        *[output for slot in slots for output in slot.outputs], grid, pad, result, roll, *use,
+        send, steps, program, no_attributes, attribute_controls,
+    ]  # fmt: skip
+    model.input(in_sentences(on_model), [model], set_by_model, show_progress="hidden", **PRIVATE)
+
+    def take(clip: Clip) -> tuple:
+        """Values for `model` and `set_by_model`: the clip's drums become A."""
+        if drum_model is None:
+            raise validate.StudioError("No drum model is installed here.")
+        entry = engine.entry(drum_model)
+        found, value, window, example, report = _fill("A", clips.split(clips.drums_of(clip), entry.bars), "")
+        example = gr.Dropdown(choices=list(examples.clips_for(entry.kind, entry.bars)), value=None)
+        rest = on_model(drum_model)[len(slots[0].outputs) :]
+        return (drum_model, found, value, window, example, report, *rest)
+
+    return Desk(TITLE, result, send, take, [], [model, *set_by_model])
 
 
-def _heading(number: int, title: str, text: str) -> None:
-    gr.HTML(
-        f'<h2><span class="number" aria-hidden="true">{number}</span>{title}<small>{text}</small></h2>',
-        elem_classes="heading",
-        apply_default_css=False,
-        js_on_load=None,
-    )
+def _most_steps(entry: ModelEntry) -> int:
+    """Of a morph on the page."""
+    return validate.MAX_STEPS if entry.bars <= MANY_BARS else 8
 
 
-def _instruments() -> list[tuple[str, int]]:
-    import pretty_midi
-
-    return [(f"{number + 1} · {pretty_midi.program_to_instrument_name(number)}", number) for number in range(128)]
+def _grid_size(entry: ModelEntry) -> int:
+    """Cells along a side of the pad."""
+    return 7 if entry.bars <= MANY_BARS else 5
 
 
 def _slot(letter: str, entry: ModelEntry, filled: bool) -> Slot:
@@ -272,7 +281,7 @@ def _slot(letter: str, entry: ModelEntry, filled: bool) -> Slot:
             )
             sample = gr.Button("Sample new", size="sm", min_width=90, elem_id=f"sample-{letter.lower()}")
         example = gr.Dropdown(
-            list(examples.clips_for(entry.representation, entry.bars)),
+            list(examples.clips_for(entry.kind, entry.bars)),
             value=chosen["value"],
             label=f"Example for {letter}",
             elem_id=f"example-{letter.lower()}",
@@ -284,8 +293,8 @@ def _slot(letter: str, entry: ModelEntry, filled: bool) -> Slot:
 
 def _initial(entry: ModelEntry, letter: str, filled: bool) -> tuple:
     """Values for a slot's outputs when a model is chosen: an example, or nothing."""
-    offered = examples.clips_for(entry.representation, entry.bars)
-    name = examples.DEFAULTS[entry.representation][LETTERS.index(letter)] if filled else None
+    offered = examples.clips_for(entry.kind, entry.bars)
+    name = examples.defaults(entry.kind, entry.bars)[LETTERS.index(letter)] if filled else None
     chosen = offered.get(name) if name else None
     found = {"clips": [chosen], "index": 0} if chosen else None
     value = piano_roll_value(chosen, f"{letter} · {name}", colour=letter.lower()) if chosen else None
@@ -307,12 +316,12 @@ def _connect_slot(engine: Engine, slot: Slot, model: gr.Dropdown, chance: list[A
     @in_sentences
     def on_upload(name, path, progress=gr.Progress()):
         answer = engine.read(name, path, progress)
-        return _fill(letter, answer["clips"], _report(answer))
+        return _fill(letter, answer["clips"], report_text(answer))
 
     @in_sentences
     def on_example(name, example):
         entry = engine.entry(name)
-        offered = examples.clips_for(entry.representation, entry.bars)
+        offered = examples.clips_for(entry.kind, entry.bars)
         if example not in offered:
             raise validate.StudioError("There is no such example.")
         return _fill(letter, [offered[example]], "", example)
@@ -351,35 +360,3 @@ def _chosen(found: dict | None, letter: str) -> Clip:
     if not found:
         raise validate.StudioError(f"Clip {letter} is empty: upload a MIDI file, pick an example or sample one.")
     return found["clips"][found["index"]]
-
-
-def _result_value(clip: Clip, tempo: Any, program: Any) -> dict[str, Any] | None:
-    tempo, program = validate.tempo(tempo), validate.program(program)
-    made = clip.get("made_by", {})
-    parts = [f"{clip['bars']} bars", f"{tempo:g} bpm"]
-    if "seed" in made:
-        parts.append(f"seed {made['seed']}")
-    return piano_roll_value(clip, None, ", ".join(parts), tempo, files=actions.files(clip, tempo, program))
-
-
-def _report(answer: dict[str, Any]) -> str:
-    """What was found in an upload and what was not, in Markdown; names from the file are shown as code."""
-    summary, count = answer["summary"], len(answer["clips"])
-    tracks = len(summary["instruments"])
-    text = (
-        f"Found {count} part{'s' if count != 1 else ''} in {summary['bars']} bars, "
-        f"{tracks} instrument{'s' if tracks != 1 else ''}, {summary['tempo']:.0f} bpm, {', '.join(summary['metres'][:3])}."
-    )
-    rejections = answer["rejections"]
-    if rejections:
-        shown = [f"- {_plain(rejection)}" for rejection in rejections[:4]]
-        more = [f"- and {len(rejections) - 4} more"] if len(rejections) > 4 else []
-        text += "\n\nLeft out:\n" + "\n".join(shown + more)
-    return text
-
-
-def _plain(text: str) -> str:
-    """Text from a file, made harmless as Markdown and HTML."""
-    return "".join(
-        f"\\{c}" if c in "\\`*_{}[]()#+!|~$" else {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(c, c) for c in text[:200]
-    )

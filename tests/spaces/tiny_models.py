@@ -1,0 +1,54 @@
+"""Tiny models with random weights, one of every kind that the Studio plays with, under the names of the bundled ones."""
+
+from pathlib import Path
+
+MELODY, DRUMS = "music-vae-tiny-melody", "music-vae-tiny-drums"
+LONG_MELODY, TRIO = "music-vae-tiny-melody-16", "music-vae-tiny-trio"
+HUMANIZE = "music-vae-groove-2bar-humanize"
+TAP = "music-vae-groove-2bar-tap"
+HATS = "music-vae-groove-2bar-add-closed-hh"
+
+PRESETS = {
+    MELODY: "cat-mel_2bar_small",
+    DRUMS: "cat-drums_2bar_small",
+    LONG_MELODY: "hier-mel_16bar",
+    TRIO: "hierdec-trio_16bar",
+    HUMANIZE: "groovae_2bar_humanize",
+    TAP: "groovae_2bar_tap_fixed_velocity",
+    HATS: "groovae_2bar_add_closed_hh",
+}
+ATTRIBUTES = ("c_diatonic", "note_density", "average_interval", "syncopation_16th", "syncopation_8th")
+
+
+def write(folder: Path, names: tuple[str, ...] = tuple(PRESETS)) -> Path:
+    """Writes the models called `names` to folders under `folder`, the melody model with attribute vectors."""
+    import torch
+    from safetensors.torch import save_file
+
+    from hub_models import MusicVAEConfig, MusicVAEModel, MusicVAEProcessor
+
+    for name in names:
+        torch.manual_seed(7)
+        sizes = {"latent_size": 8, "encoder_hidden_sizes": [16], "decoder_hidden_sizes": [16, 16]}
+        model = MusicVAEModel(MusicVAEConfig.from_preset(PRESETS[name], **sizes))
+        _rest_often(model)
+        model.save_pretrained(folder / name)
+        MusicVAEProcessor.from_preset(PRESETS[name]).save_pretrained(folder / name)
+    if MELODY in names:
+        generator = torch.Generator().manual_seed(1)
+        vectors = {name: torch.randn(8, generator=generator) for name in ATTRIBUTES}
+        save_file(vectors, folder / MELODY / "attribute_vectors.safetensors")
+    return folder
+
+
+def _rest_often(model) -> None:
+    """Makes rests the likeliest events, as they are in music, and hits of drums neither rare nor everywhere."""
+    import torch
+
+    projections = [module for path, module in model.named_modules() if path.endswith("output_projection")]
+    with torch.no_grad():
+        for projection in projections:
+            if projection.out_features == 27:
+                projection.bias[:9] = -1.0
+            else:
+                projection.bias[0] = 4.0
