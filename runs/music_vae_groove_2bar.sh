@@ -17,8 +17,6 @@ DATA=${1:?usage: $0 DATA OUTPUT} OUTPUT=${2:?usage: $0 DATA OUTPUT} SPLITS=${SPL
 DATA_OPTIONS=(--data "$DATA/groove" --splits "$SPLITS/groove/splits.csv")
 LOOP=(--deduplicate --drum-map roland --batch-size 64 --warmup-steps 50 --minimum-learning-rate 1e-4
     --ema-decay 0.99 --evaluate-every 500 --max-validation-examples 512 --save-every 1000)
-FROM_SCRATCH=(--max-steps "${STEPS:-2000}" --learning-rate 2e-3 --decay-rate 0.9985
-    --override 'encoder_hidden_sizes=[256]' 'decoder_hidden_sizes=[128,128]' latent_size=128 max_beta=0.05)
 
 train() { # NAME OPTIONS...
     local name=$1 && shift
@@ -33,9 +31,14 @@ bundle() { # NAME
     python -m hub_models.hub card "music-vae-groove-2bar-$1" --output "model_cards/music-vae-groove-2bar-$1.md"
 }
 
-train humanize --preset groovae_2bar_humanize "${FROM_SCRATCH[@]}"
-train tap --preset groovae_2bar_tap_fixed_velocity "${FROM_SCRATCH[@]}"
-# Hi-hats are the smaller step: the first model, taught to hear them where they are missing.
-train add-closed-hh --init-from "$OUTPUT/humanize" --corruptions add_closed_hi_hat \
-    --max-steps "${STEPS_HH:-700}" --learning-rate 1e-3 --decay-rate 0.997
+# The first stage learns the drums, with less dropout than the preset's 0.7: with that, 2,000 steps gave a model whose own
+# hits agreed with the drummer's at F1 0.57, with 0.1 at 0.67.
+train humanize-1 --preset groovae_2bar_humanize --max-steps "${STEPS_1:-2000}" --learning-rate 2e-3 --decay-rate 0.9985 \
+    --override 'encoder_hidden_sizes=[256]' 'decoder_hidden_sizes=[128,128]' latent_size=128 max_beta=0.02 dropout=0.1
+SECOND=(--learning-rate 1e-3 --override dropout=0.0 max_beta=0.02)
+train humanize --init-from "$OUTPUT/humanize-1" --max-steps "${STEPS_2:-1000}" --decay-rate 0.9985 "${SECOND[@]}"
+train tap --init-from "$OUTPUT/humanize-1" --corruptions tap fixed_velocities \
+    --max-steps "${STEPS_2:-900}" --decay-rate 0.9975 "${SECOND[@]}"
+train add-closed-hh --init-from "$OUTPUT/humanize-1" --corruptions add_closed_hi_hat \
+    --max-steps "${STEPS_2:-600}" --decay-rate 0.9965 "${SECOND[@]}"
 for name in humanize tap add-closed-hh; do bundle "$name"; done

@@ -22,16 +22,16 @@ LOOP=(--deduplicate --max-windows-per-file 60 --batch-size 32 --max-validation-e
 SIZES=('encoder_hidden_sizes=[192]' 'conductor_hidden_sizes=[192]' 'decoder_hidden_sizes=[160,160]' latent_size=512 max_beta=0.05)
 
 accelerate launch -m hub_models.music_vae.train "${DATA_OPTIONS[@]}" "${LOOP[@]}" --output "$OUTPUT/2" \
-    --preset hier-trio_16bar --max-steps "${STEPS_2:-3500}" --warmup-steps 100 --learning-rate 1.5e-3 \
+    --preset hier-trio_16bar --max-steps "${STEPS_2:-2200}" --warmup-steps 100 --learning-rate 1.5e-3 \
     --minimum-learning-rate 1e-4 --decay-rate 0.9998 --evaluate-every 1000 --save-every 500 \
     --override "${SIZES[@]}" max_sequence_length=32 free_bits=64 'encoder_level_lengths=[16,2]' 'decoder_level_lengths=[2,16]'
 accelerate launch -m hub_models.music_vae.train "${DATA_OPTIONS[@]}" "${LOOP[@]}" --output "$OUTPUT/8" \
-    --init-from "$OUTPUT/2" --max-steps "${STEPS_8:-600}" --warmup-steps 50 --learning-rate 1e-3 \
+    --init-from "$OUTPUT/2" --max-steps "${STEPS_8:-500}" --warmup-steps 50 --learning-rate 1e-3 \
     --minimum-learning-rate 1e-4 --decay-rate 0.9998 --evaluate-every 300 --save-every 300 \
     --override max_sequence_length=128 free_bits=192 'encoder_level_lengths=[16,8]' 'decoder_level_lengths=[8,16]'
 accelerate launch -m hub_models.music_vae.train "${DATA_OPTIONS[@]}" "${LOOP[@]}" --output "$OUTPUT/16" \
-    --init-from "$OUTPUT/8" --max-steps "${STEPS_16:-1100}" --warmup-steps 50 --learning-rate 1e-3 \
-    --minimum-learning-rate 5e-5 --decay-rate 0.998 --ema-decay 0.99 --evaluate-every 550 --save-every 100 \
+    --init-from "$OUTPUT/8" --max-steps "${STEPS_16:-575}" --warmup-steps 50 --learning-rate 1e-3 \
+    --minimum-learning-rate 5e-5 --decay-rate 0.9975 --ema-decay 0.99 --evaluate-every 550 --save-every 100 \
     --override max_sequence_length=256 free_bits=256 'encoder_level_lengths=[16,16]' 'decoder_level_lengths=[16,16]'
 
 python -m hub_models.music_vae.bundle --model "$OUTPUT/16" --half --output "hub_models/bundled/$NAME"

@@ -361,12 +361,12 @@ class Engine:
             raise StudioError(f'The clip "{clip["name"]}" is {kinds[clips.kind(clip)]}; this model reads {wanted}.')
         if clip["bars"] != entry.bars:
             raise StudioError(f'The clip "{clip["name"]}" has {clip["bars"]} bars; this model reads {entry.bars}.')
+        if clip["tokens"] and entry.representation != "groove":
+            return self._tokens(loaded, clip)
         if clips.is_silent(clip):
             raise StudioError(f'The clip "{clip["name"]}" has no notes.')
         if entry.representation == "groove":
             return torch.from_numpy(grooves.from_notes(clip["notes"], clip["bars"]))
-        if clip["tokens"]:
-            return self._tokens(loaded, clip)
         return loaded.processor(clips.to_midi(clip), max_windows=1)["labels"][0]
 
     @staticmethod

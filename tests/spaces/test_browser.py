@@ -282,7 +282,7 @@ def test_humanize_what_is_drawn(open_page):
     page.get_by_role("tab", name="Morph").last.click()
     page.click("#groove-morph")
     expect(title_of(page, "#groove-result")).to_contain_text("→", timeout=PATIENCE)
-    assert page.locator("#groove-result .mark").all_inner_texts() == ["A", "2", "3", "B"]
+    assert page.locator("#groove-result .mark").all_text_contents() == ["A", "2", "3", "B"]
 
 
 def test_tap_a_rhythm_and_hear_a_kit(open_page):

@@ -51,4 +51,4 @@ def _rest_often(model) -> None:
             if projection.out_features == 27:
                 projection.bias[:9] = -1.0
             else:
-                projection.bias[0] = 4.0
+                projection.bias[0] = 2.0

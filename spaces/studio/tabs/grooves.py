@@ -108,6 +108,9 @@ def build(engine: Engine) -> Desk:
                     desk="grooves",
                     loop=True,
                 )
+                gr.Markdown(
+                    "Darker and taller: harder. Beside its step, which is dashed then: early or late.", elem_classes="quiet"
+                )
                 with gr.Row(elem_classes="again"):
                     use = [_use(name) for name in GROOVES]
                     send = gr.Button("To Morph", interactive=False, size="sm", min_width=80, elem_id="to-morph")
