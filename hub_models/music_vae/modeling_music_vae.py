@@ -190,6 +190,7 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         super().__init__(config)
         control_size = config.control_size
         self.encoder = build_encoder(config, control_size)
+        # CODEPATH: magenta.js checkpoints with control_preprocessing, such as mel_2bar_multicontrol_*; no preset
         if config.control_hidden_sizes:
             self.control_encoder = LSTM(control_size, config.control_hidden_sizes, bidirectional=True)
             control_size = 2 * config.control_hidden_sizes[-1]
@@ -457,8 +458,10 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
             return None
         config = self.config
         num_segments = None
+        # CODEPATH: hier-* presets
         if config.encoder_level_lengths is not None:
             num_segments = config.encoder_level_lengths[1]
+        # CODEPATH: hierdec-* presets
         elif config.decoder_level_lengths is not None:
             num_segments = 1  # the original splits these lengths evenly: all steps or none
         if lengths.ndim == 2 and num_segments not in (None, 1):
@@ -476,6 +479,7 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
     def _read_controls(self, controls: Tensor | None, batch_size: int, steps: int) -> Tensor | None:
         """Controls (T, control_size) or (B, T, control_size) as the decoder reads them, (B, steps, ...)."""
         controls = self._check_controls(controls, batch_size, steps)
+        # CODEPATH: magenta.js checkpoints with control_preprocessing, such as mel_2bar_multicontrol_*; no preset
         return self.control_encoder([controls])[0] if self.config.control_hidden_sizes else controls
 
     def _check_controls(self, controls: Tensor | None, batch_size: int, steps: int) -> Tensor | None:
@@ -513,6 +517,7 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         output.accuracy = output.part_accuracy.mean()
         output.sequence_reconstruction_loss = nll.sum(dim=-1)
         output.reconstruction_loss = output.sequence_reconstruction_loss.mean()
+        # CODEPATH: hierdec-* and hier-* presets
         if self.config.decoder_level_lengths is not None:
             output.segment_reconstruction_loss = nll.unflatten(1, (num_segments, -1)).sum(dim=-1)
 
