@@ -61,7 +61,7 @@ class AutoregressiveDecoder(nn.Module):
         """
         stepper = LSTMStepper(self.lstm, latents, self.head.feedback_size)
         control_gates = None if controls is None else F.linear(controls, stepper.control_weight)
-        state = [(hidden.t(), cell.t()) for hidden, cell in self.initial_state(latents)]
+        state = stepper.start(self.initial_state(latents))
         label, labels = first, []
         for step in range(length):
             gates = None if label is None else self.head.project_feedback(label, stepper.varying_weight)

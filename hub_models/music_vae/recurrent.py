@@ -196,21 +196,34 @@ class LSTMStepper:
     """
 
     BLOCK_ROWS = 1024
+    # A few columns take twice the time of sixteen (one column, which is a product with a vector, does not).
+    LEAST_COLUMNS = 16
 
     def __init__(self, lstm: LSTM, constant: Tensor, varying_size: int):
+        on_cpu = constant.device.type == "cpu"
+        self.batch_size = len(constant)
+        self.padding = max(self.LEAST_COLUMNS - self.batch_size, 0) if on_cpu and self.batch_size > 1 else 0
         weights = [lstm.weights(layer) for layer in range(lstm.num_layers)]
         first_weight, _, first_bias = weights[0]
         controls_from = varying_size + constant.shape[1]
         # The contribution of z to every gate: one product instead of one per step.
         constant_weight = first_weight[:, varying_size:controls_from]
-        self.constant_gates = torch.addmm(first_bias.unsqueeze(1), constant_weight, constant.t())
+        self.constant_gates = self._columns(torch.addmm(first_bias, constant, constant_weight.t()))
         self.varying_weight = first_weight[:, :varying_size].contiguous()
         self.control_weight = first_weight[:, controls_from:]
-        rows = self.BLOCK_ROWS if constant.device.type == "cpu" else len(first_bias)
+        rows = self.BLOCK_ROWS if on_cpu else len(first_bias)
         self.layers = [
             list(zip(weight_ih.split(rows), weight_hh.split(rows), bias.unsqueeze(1).split(rows), strict=True))
             for weight_ih, weight_hh, bias in weights
         ]
+
+    def start(self, state: LSTMState) -> LSTMState:
+        """The state before the first step: (hidden, cell) by layer, both (B, hidden_size), as [`step`] takes it."""
+        return [(self._columns(hidden), self._columns(cell)) for hidden, cell in state]
+
+    def _columns(self, rows: Tensor) -> Tensor:
+        """(B, features) to (features, columns): B and the padding."""
+        return F.pad(rows.t(), (0, self.padding)) if self.padding else rows.t()
 
     def step(self, varying_gates: Tensor | None, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """One step.
@@ -218,7 +231,7 @@ class LSTMStepper:
         Args:
             varying_gates (`Tensor` of shape (B, 4 * hidden_size), *optional*): the changing input already multiplied by
                 `varying_weight`, and the controls by `control_weight`; None where both are zero.
-            state (`LSTMState`): (hidden, cell) of the step before by layer, both (hidden_size, B).
+            state (`LSTMState`): that of the step before, or [`start`].
 
         Returns:
             The output (B, hidden_size) of the last layer, and the new state.
@@ -228,7 +241,7 @@ class LSTMStepper:
             if output is None:
                 gates = torch.cat([weight_hh @ hidden for _, weight_hh, _ in blocks]) + self.constant_gates
                 if varying_gates is not None:
-                    gates = gates + varying_gates.t()
+                    gates = gates + self._columns(varying_gates)
             else:
                 gates = torch.cat(
                     [torch.addmm(torch.addmm(bias, ih, output), hh, hidden) for ih, hh, bias in blocks],
@@ -237,7 +250,7 @@ class LSTMStepper:
             cell = torch.sigmoid(forget_gate) * cell + torch.sigmoid(input_gate) * torch.tanh(candidate)
             output = torch.sigmoid(output_gate) * torch.tanh(cell)
             new_state.append((output, cell))
-        return output.t(), new_state
+        return output.t()[: self.batch_size], new_state
 
 
 class LatentProjection(nn.Linear):
