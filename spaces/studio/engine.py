@@ -33,7 +33,7 @@ logger = logging.getLogger("encore.studio")
 MODELS_VARIABLE = "ENCORE_STUDIO_MODELS"
 MAX_WINDOWS = 64
 # How often a groove model plays the same thing for the hits of a clip to be found in what it plays.
-TAKES = 8
+TAKES = 16
 ATTRIBUTES_FILE = "attribute_vectors.safetensors"
 ATTRIBUTE_LABELS = {
     "c_diatonic": "White keys (C diatonic)",
@@ -43,8 +43,11 @@ ATTRIBUTE_LABELS = {
     "syncopation_8th": "Syncopation, eighths",
 }
 
+NUMBERS = {2: "Two"}
+NOUNS = {"melody": "melodies", "drums": "drum patterns", "trio": "trios", "groove": "grooves"}
+GROOVE_LABELS = {"humanize": "humanized", "tap": "from taps", "add_closed_hi_hat": "with hi-hats"}
 # What the Studio can play with; models that need chords or given hits beside the music have no place here yet.
-REPRESENTATIONS = ("melody", "drums", "trio", "groove")
+REPRESENTATIONS = tuple(NOUNS)
 
 Report = Callable[[float, str], None]
 
@@ -63,8 +66,12 @@ class ModelEntry:
 
     @property
     def label(self) -> str:
-        """The description up to its colon: short enough to choose by."""
-        return self.description.partition(":")[0]
+        """Short enough to choose by: what a bundled model is for, or the name of one's own."""
+        if self.description == self.name:
+            return self.name
+        number = NUMBERS.get(self.bars, str(self.bars))
+        does = ", ".join(GROOVE_LABELS[name] for name in self.corruptions if name in GROOVE_LABELS)
+        return f"{number}-bar {NOUNS[self.representation]}{f', {does}' if does else ''}"
 
     @cached_property
     def processor_config(self) -> dict[str, Any]:
@@ -275,7 +282,8 @@ class Engine:
         self._check_puts_back(name, "tap", "turns taps into drums")
         entry, loaded, generator = self._prepare(name, seed, report)
         given = self._sequence(loaded, entry, clip)
-        groove = self._takes(loaded, given, 1, temperature, generator)[0]
+        hits = grooves.answering_hits(given.numpy(), self._takes(loaded, given, TAKES, temperature, generator))
+        groove = grooves.loud(self._feel(loaded, given, hits, temperature, generator))
         made_by = {"action": "full_kit", "seed": seed, "temperature": temperature}
         return self._drums(entry, groove, f"{clip['name']}, full kit", made_by)
 

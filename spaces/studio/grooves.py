@@ -21,7 +21,8 @@ BARS = 2
 MAX_WINDOWS = 64
 STEPS_PER_BAR = 16
 STEPS_PER_QUARTER = 4
-CLOSED_HAT = 2
+KICK, CLOSED_HAT = 0, 2
+LOUDEST_VELOCITY = 0.85  # at least, of the loudest hit of a beat for taps, which say nothing of how loud it is
 
 
 @cache
@@ -105,6 +106,43 @@ def taps(times: list[float], velocities: list[float] | None, tempo: float, bars:
         return to_notes(groove_from_taps(times, velocities, tempo, bars)[0])
     except ValueError as error:
         raise StudioError(str(error)) from error
+
+
+def answering_hits(given: np.ndarray, takes: np.ndarray) -> np.ndarray:
+    """The hits (T, 9) of the take that is most like all of them, with the taps that it leaves out as the next takes play
+    them; what no take plays is on the kick.
+
+    A model hears sparse or odd rhythms unsurely and leaves taps unanswered. A person who taps wants every tap to sound.
+
+    Args:
+        given: the tapped rhythm as a groove (T, 27); read for when it has any hit.
+        takes: grooves (N, T, 27).
+    """
+    import numpy as np
+
+    from hub_models.music_vae.grooves import split_parts
+
+    tapped, played = split_parts(given)[0].any(axis=-1), split_parts(takes)[0] > 0.5
+    typical_first = np.abs(played - played.mean(axis=0)).sum(axis=(1, 2)).argsort(kind="stable")
+    hits = played[typical_first[0]].copy()
+    for take in typical_first[1:]:
+        missing = tapped & ~hits.any(axis=-1)
+        hits[missing] = played[take][missing]
+    hits[tapped & ~hits.any(axis=-1), KICK] = True
+    return hits.astype(np.float32)
+
+
+def loud(groove: np.ndarray) -> np.ndarray:
+    """The groove (T, 27), louder where not one hit is loud."""
+    from hub_models.music_vae.grooves import split_parts
+
+    hits, velocities, _ = split_parts(groove)
+    loudest = velocities[hits > 0.5].max(initial=0.0)
+    if not 0 < loudest < LOUDEST_VELOCITY:
+        return groove
+    result = groove.copy()
+    split_parts(result)[1][:] *= LOUDEST_VELOCITY / loudest
+    return result
 
 
 def blend(straight: np.ndarray, felt: np.ndarray, amount: float) -> np.ndarray:

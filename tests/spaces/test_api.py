@@ -288,6 +288,8 @@ def test_taps_become_a_full_kit(client):
     assert late[1] == pytest.approx(1.04, abs=1e-3)
     kit = client.predict(TAP, tapped, 0.7, 5, api_name="/full_kit")
     assert len({note[0] for note in kit["notes"]}) > 1
+    assert {step for _, step in at_steps(kit)} >= {0, 4, 8, 12, 16, 21, 24}, "a tap has no answer"
+    assert max(note[3] for note in kit["notes"]) >= 100
     elsewhere = {**tapped, "notes": [[36, *note[1:]] for note in tapped["notes"]]}
     assert client.predict(TAP, elsewhere, 0.7, 5, api_name="/full_kit")["notes"] == kit["notes"]
 
