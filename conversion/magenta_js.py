@@ -1,4 +1,4 @@
-"""MusicVAE checkpoints of magenta.js: melodies, chords, drums, trios and grooves. Needs no TensorFlow."""
+"""MusicVAE checkpoints of magenta.js: melodies, chords, drums, trios, grooves and bands. Needs no TensorFlow."""
 
 from pathlib import Path
 
@@ -83,16 +83,24 @@ def build_processor(specification: Specification, kind: Kind) -> MusicVAEProcess
             f"The weights fit, but there is no processor for {specification.converter}{pitches} in this project yet: "
             "nothing would turn MIDI into the model's tensors and back."
         )
-    steps_per_bar = BEATS_PER_BAR * kind.processor.get("steps_per_quarter", STEPS_PER_QUARTER)
-    num_bars, rest = divmod(specification.num_steps, steps_per_bar)
-    if rest:
-        raise ConversionError(
-            f"config.json: {specification.num_steps} steps are no whole number of bars; a bar has {steps_per_bar} steps."
-        )
+    arguments = dict(kind.processor)
+    if "num_bars" not in arguments:
+        arguments["num_bars"] = _num_bars(specification.num_steps, arguments.get("steps_per_quarter", STEPS_PER_QUARTER))
     try:
-        return MusicVAEProcessor(num_bars=num_bars, chords=specification.has_chords_only, **kind.processor)
+        return MusicVAEProcessor(chords=specification.has_chords_only, **arguments)
     except ValueError as error:
         raise ConversionError(f"config.json: {error}") from error
+
+
+def _num_bars(num_steps: int, steps_per_quarter: int) -> int:
+    """Bars of a window where a step is always as long."""
+    steps_per_bar = BEATS_PER_BAR * steps_per_quarter
+    num_bars, rest = divmod(num_steps, steps_per_bar)
+    if rest:
+        raise ConversionError(
+            f"config.json: {num_steps} steps are no whole number of bars; a bar has {steps_per_bar} steps."
+        )
+    return num_bars
 
 
 def _config(fields: dict) -> MusicVAEConfig:

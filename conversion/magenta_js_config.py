@@ -12,7 +12,11 @@ STEPS_PER_QUARTER = 4
 MAX_STEPS = 65_536
 DRUM_MAP = "magenta_js"  # where config.json gives no classes
 NUM_DRUM_CLASSES = 9
-MULTITRACK_PROGRAMS = 129  # General MIDI and the drums
+# Of a bar of several tracks: steps, and programs of General MIDI with the drums. Every pitch is in use.
+MULTITRACK_STEPS_PER_QUARTER = 24
+MULTITRACK_STEPS = 96
+MULTITRACK_PROGRAMS = 129
+NUM_PITCHES = 128
 # Width of one step of chords, and of a key.
 CHORD_ENCODERS = {"TriadChordEncoder": 49, "MajorMinorChordEncoder": 25, "PitchChordEncoder": 37}
 KEY_SIZE = 12
@@ -50,6 +54,13 @@ class Arguments:
             raise ConversionError(
                 f"config.json: {self._place(name)} must be an integer from {low} to {high}, got {_shown(value)}."
             )
+        return value
+
+    def exactly(self, name: str, only: int, default: int | None = None) -> int:
+        """An integer that can have one value here."""
+        value = default if self.get(name) is None else self.get(name)
+        if type(value) is not int or value != only:
+            raise ConversionError(f"config.json: {self._place(name)} must be {only}, got {_shown(value)}.")
         return value
 
     def flag(self, name: str) -> bool:
@@ -107,8 +118,9 @@ class Specification:
 
     @property
     def has_chords_only(self) -> bool:
-        """Whether the controls are those that a processor makes: chords beside a melody."""
-        return self.converter == "MelodyConverter" and [name for name, _ in self.controls] == ["TriadChordEncoder"]
+        """Whether the controls are those that a processor makes: chords beside a melody or a band."""
+        with_chords = self.converter in ("MelodyConverter", "MultitrackConverter")
+        return with_chords and [name for name, _ in self.controls] == ["TriadChordEncoder"]
 
 
 class Kind(NamedTuple):
@@ -237,13 +249,26 @@ def _groove(specification: Specification, names: set[str]) -> Kind:
 
 
 def _multitrack(specification: Specification, names: set[str]) -> Kind:
-    """Note on and note off by pitch, time shifts, velocities, programs, and the end of a track."""
+    """Note on and note off by pitch, time shifts, velocities, programs, and the end of a track, which is the last event."""
     arguments = specification.arguments
-    lowest, highest = arguments.pitches((0, 127))
-    arguments.integer("stepsPerQuarter", 1, 96)
-    times, velocities = arguments.integer("totalSteps", 1, MAX_STEPS), arguments.integer("numVelocityBins", 0, 127)
-    size = 2 * (highest - lowest + 1) + times + velocities + MULTITRACK_PROGRAMS + 1
-    return Kind({"input_size": size, "output_size": size}, "hier-multiperf_vel_1bar_med")
+    for name, value in (("minPitch", 0), ("maxPitch", NUM_PITCHES - 1)):
+        arguments.exactly(name, value, default=value)
+    arguments.exactly("stepsPerQuarter", MULTITRACK_STEPS_PER_QUARTER)
+    arguments.exactly("totalSteps", MULTITRACK_STEPS)
+    velocities = arguments.integer("numVelocityBins", 1, 127)
+    if specification.num_segments is None:
+        raise ConversionError("config.json: dataConverter.args.numSegments must be the number of tracks, got None.")
+    size = 2 * NUM_PITCHES + MULTITRACK_STEPS + velocities + MULTITRACK_PROGRAMS + 1
+    processor = {
+        "representation": "multitrack",
+        "num_bars": 1,
+        "steps_per_quarter": MULTITRACK_STEPS_PER_QUARTER,
+        "num_velocity_bins": velocities,
+        "max_tracks": specification.num_segments,
+        "max_track_events": specification.num_steps // specification.num_segments,
+    }
+    preset = "hier-multiperf_vel_1bar_med" + ("_chords" if specification.controls else "")
+    return Kind({"input_size": size, "output_size": size, "end_token": size - 1}, preset, processor)
 
 
 CONVERTERS: dict[str, Callable[[Specification, set[str]], Kind]] = {

@@ -206,7 +206,9 @@ def convert(checkpoint: Path, config_name: str, output: Path, **overrides) -> li
     config = read_config(tensors, config_name, **overrides)
     state = to_state_dict(tensors, config)
     save_model(state, config, output)
-    settings = {"num_bars": config.max_sequence_length // 16, "mode": "original"}
+    settings = {"mode": "original"}
+    if config.end_token is None:  # the steps of measures are events, not sixteenths
+        settings["num_bars"] = config.max_sequence_length // 16
     MusicVAEProcessor.from_preset(config_name, **settings).save_pretrained(output)
     preset = MusicVAEConfig.from_preset(config_name)
     return [

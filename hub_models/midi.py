@@ -66,10 +66,40 @@ def load(source: MidiSource, limits: MidiLimits | None = None) -> pretty_midi.Pr
 
 
 def to_bytes(midi: pretty_midi.PrettyMIDI) -> bytes:
-    """The standard MIDI file (bytes) of a PrettyMIDI."""
+    """The standard MIDI file (bytes) of a PrettyMIDI.
+
+    Those of its text events that are chord symbols are written as markers, which sequencers show above the bars.
+    """
     buffer = io.BytesIO()
     midi.write(buffer)
-    return buffer.getvalue()
+    content = buffer.getvalue()
+    chords = {event.text for event in midi.text_events if _is_chord_symbol(event.text)}
+    return _with_markers(content, chords) if chords else content
+
+
+def _is_chord_symbol(text: str) -> bool:
+    from .music_vae.chord_symbols import ChordSymbolError, chord_index
+
+    try:
+        chord_index(text)
+    except ChordSymbolError:
+        return False
+    return True
+
+
+def _with_markers(content: bytes, texts: set[str]) -> bytes:
+    """A file that pretty_midi wrote, with markers for these text events. They stand on the first track, as markers must."""
+    import mido
+
+    header, end = content[:14], 22 + int.from_bytes(content[18:22], "big")  # of the first track
+    first = mido.MidiFile(file=io.BytesIO(header[:10] + b"\0\1" + header[12:] + content[14:end]))
+    track = first.tracks[0]
+    for index, event in enumerate(track):
+        if event.type == "text" and event.text in texts:
+            track[index] = mido.MetaMessage("marker", text=event.text, time=event.time)
+    buffer = io.BytesIO()
+    first.save(file=buffer)
+    return header + buffer.getvalue()[14:] + content[end:]
 
 
 def save(midi: pretty_midi.PrettyMIDI, path: str | os.PathLike) -> Path:

@@ -23,6 +23,11 @@ DRUMS = {"pitchClasses": [[36, 35], [38], [42]]}
 TRIO = {"melArgs": PITCHES, "bassArgs": PITCHES, "drumsArgs": DRUMS}
 TRIO_FIELDS = {"output_type": "multi_categorical", "output_sizes": [7, 7, 8], "input_size": 22, "output_size": 22}
 LEVELS = {"encoder_level_lengths": [16, 2], "decoder_level_lengths": [2, 16]}
+BAND = {"numSegments": 4, "stepsPerQuarter": 24, "totalSteps": 96, "numVelocityBins": 8}
+BAND_FIELDS = {"input_size": 490, "output_size": 490, "end_token": 489}
+BAND_FIELDS |= {"encoder_level_lengths": [8, 4], "decoder_level_lengths": [4, 8]}
+BAND_PROCESSOR = {"representation": "multitrack", "num_bars": 1, "steps_per_quarter": 24, "max_tracks": 4}
+BAND_PROCESSOR |= {"max_track_events": 8, "num_velocity_bins": 8}
 
 # config.json's converter and the rest of it; the configuration; arguments of the processor.
 KINDS = {
@@ -85,6 +90,14 @@ KINDS = {
         {},
         {"input_size": 27, "output_size": 27, "output_type": "groove"},
         {"representation": "groove", "corruptions": ["tap", "fixed_velocities"], "num_bars": 1},
+    ),
+    "band": ("MultitrackConverter", BAND, {}, BAND_FIELDS, {**BAND_PROCESSOR, "chords": False}),
+    "band with chords": (
+        "MultitrackConverter",
+        {**BAND, "minPitch": 0, "maxPitch": 127},
+        {"chordEncoder": "TriadChordEncoder"},
+        {**BAND_FIELDS, "control_size": 49},
+        {**BAND_PROCESSOR, "chords": True},
     ),
 }
 
@@ -467,18 +480,39 @@ def test_grooves_with_a_step_for_each_drum_are_refused(tmp_path):
         convert(folder, tmp_path / "output")
 
 
-MULTITRACK = {"numSegments": 8, "stepsPerQuarter": 24, "totalSteps": 2, "numVelocityBins": 1, "minPitch": 60, "maxPitch": 61}
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"minPitch": 21}, "args.minPitch must be 0, got 21"),
+        ({"maxPitch": 108}, "args.maxPitch must be 127, got 108"),
+        ({"stepsPerQuarter": 4}, "args.stepsPerQuarter must be 24, got 4"),
+        ({"stepsPerQuarter": None}, "args.stepsPerQuarter must be 24, got None"),
+        ({"totalSteps": 192}, "args.totalSteps must be 96, got 192"),
+        ({"totalSteps": "96"}, "args.totalSteps must be 96, got '96'"),
+        ({"numVelocityBins": 0}, "args.numVelocityBins must be an integer from 1 to 127, got 0"),
+        ({"numVelocityBins": 16}, "does not fit the configuration"),
+        ({"numSegments": None}, "args.numSegments must be the number of tracks, got None"),
+        ({"numSegments": 5}, "32 steps cannot be cut into 5 equal segments"),
+    ],
+)
+def test_bands_of_other_events_are_refused(values, sentence, tmp_path):
+    folder, _, _ = write_folder(tmp_path / "js", "band")
+    edit(folder, _args(**values))
+    with pytest.raises(ConversionError, match=sentence):
+        convert(folder, tmp_path / "output")
+    assert not (tmp_path / "output").exists()
+
+
 WITHOUT_PROCESSOR = {
-    "MultitrackConverter": (MULTITRACK, {"encoder_level_lengths": [4, 8], "decoder_level_lengths": [8, 4]}, 137),
-    "DrumsOneHotConverter": (DRUMS, {}, 8),
-    "MelodyShapeConverter": (PITCHES, {}, 3),
+    "DrumsOneHotConverter": (DRUMS, 8),
+    "MelodyShapeConverter": (PITCHES, 3),
 }
 
 
 @pytest.mark.parametrize("converter", WITHOUT_PROCESSOR)
 def test_models_without_a_processor_map_but_are_not_written(converter, tmp_path):
-    arguments, levels, size = WITHOUT_PROCESSOR[converter]
-    config = MusicVAEConfig(**{**SMALL, **levels, "input_size": size, "output_size": size})
+    arguments, size = WITHOUT_PROCESSOR[converter]
+    config = MusicVAEConfig(**{**SMALL, "input_size": size, "output_size": size})
     write_weights(tmp_path, original_arrays(config))
     description = {"type": converter, "args": {"numSteps": 32, **arguments}}
     (tmp_path / "config.json").write_text(json.dumps({"type": "MusicVAE", "dataConverter": description}))

@@ -2,6 +2,7 @@
 
 import io
 
+import mido
 import numpy as np
 import pretty_midi
 import pytest
@@ -28,6 +29,55 @@ def test_path_bytes_and_file_object_give_the_same_notes(tmp_path):
             (60, 0.0, 0.5),
             (64, 0.5, 1.0),
         ]
+
+
+def make_band():
+    """A bass and drums at 93 beats a minute, with chords, a remark and a lyric."""
+    music = pretty_midi.PrettyMIDI(initial_tempo=93)
+    for name, program, is_drum in (("Fretless Bass", 35, False), ("Drums", 0, True)):
+        instrument = pretty_midi.Instrument(program, is_drum, name)
+        instrument.notes = [pretty_midi.Note(90, 40, 0.0, 1.0)]
+        music.instruments.append(instrument)
+    texts = (("F#m7b5", 0.0), ("Verse", 0.7), ("Bb/D", 1.3), ("N.C.", 2.6), ("fine", 4.0))
+    music.text_events = [pretty_midi.Text(text, seconds) for text, seconds in texts]
+    music.lyrics = [pretty_midi.Lyric("A", 0.5)]
+    return music
+
+
+def test_chord_symbols_are_written_as_markers_on_the_first_track():
+    """Nothing else of the file changes: neither the order of events nor their ticks."""
+    written, plain = io.BytesIO(midi.to_bytes(make_band())), io.BytesIO()
+    make_band().write(plain)
+    plain.seek(0)
+    tracks, plain_tracks = mido.MidiFile(file=written).tracks, mido.MidiFile(file=plain).tracks
+    assert [event.text for event in tracks[0] if event.type == "marker"] == ["F#m7b5", "Bb/D", "N.C."]
+    assert [event.text for event in tracks[0] if event.type == "text"] == ["Verse", "fine"]
+    assert not any(event.type == "marker" for track in tracks[1:] for event in track)
+    as_text = [
+        mido.MetaMessage("text", text=event.text, time=event.time) if event.type == "marker" else event
+        for event in tracks[0]
+    ]
+    assert [as_text, *tracks[1:]] == plain_tracks
+
+
+def test_tracks_have_their_names():
+    tracks = mido.MidiFile(file=io.BytesIO(midi.to_bytes(make_band()))).tracks
+    assert [[event.name for event in track if event.type == "track_name"] for track in tracks] == [
+        [],
+        ["Fretless Bass"],
+        ["Drums"],
+    ]
+
+
+def test_chords_are_there_again_when_a_file_is_read():
+    """Twice: a file that was read is written with markers too."""
+    music = make_band()
+    for _ in range(2):
+        again = midi.load(midi.to_bytes(music))
+        for before, after in ((music.text_events, again.text_events), (music.lyrics, again.lyrics)):
+            assert [event.text for event in after] == [event.text for event in before]
+            assert [event.time for event in after] == pytest.approx([event.time for event in before], abs=0.002)
+        music = again
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,16 @@
-"""MusicVAE: latent spaces of melodies, drums, trios and grooves, registered with transformers' Auto classes."""
+"""MusicVAE: latent spaces of melodies, drums, trios, grooves and bands, registered with transformers' Auto classes."""
 
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
-from .attributes import ATTRIBUTES, compute_attribute_vectors, load_attribute_vectors, measure, save_attribute_vectors
+from .attributes import (
+    ATTRIBUTES,
+    MULTITRACK_ATTRIBUTES,
+    compute_attribute_vectors,
+    load_attribute_vectors,
+    measure,
+    save_attribute_vectors,
+)
+from .band import Arrangement, Band, BandTrack
 from .chord_annotations import with_chords
 from .chord_symbols import ChordSymbolError
 from .chords import chord_controls, chord_progression, transpose_chords
@@ -22,7 +30,11 @@ AutoProcessor.register(MusicVAEConfig, MusicVAEProcessor)
 __all__ = [
     "ATTRIBUTES",
     "DRUM_MAPS",
+    "MULTITRACK_ATTRIBUTES",
     "PRESETS",
+    "Arrangement",
+    "Band",
+    "BandTrack",
     "ChordSymbolError",
     "MetreError",
     "MidiError",

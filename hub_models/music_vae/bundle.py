@@ -1,4 +1,4 @@
-"""Make a trained MusicVAE ready to ship: model and processor files only, and attribute vectors for melodies.
+"""Make a trained MusicVAE ready to ship: model and processor files only, and attribute vectors for melodies and bands.
 
 python -m hub_models.music_vae.bundle --model OUTPUT --output FOLDER [--half] [--attributes --data DIR [--splits CSV]]
 """

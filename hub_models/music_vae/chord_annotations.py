@@ -8,7 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .chord_inference import CHORDS_PER_BAR, INFERRED_SYMBOLS, MAX_ORIGINAL_CHORDS, infer_chords, pitched_notes
+from .chord_inference import (
+    CHORDS_PER_BAR,
+    INFERRED_SYMBOLS,
+    MAX_ORIGINAL_CHORDS,
+    ORIGINAL_CHORDS_PER_BAR,
+    infer_chords,
+    pitched_notes,
+)
 from .chord_symbols import ChordSymbolError, chord_index
 from .chords import read_progression
 from .note_sequence import NoteSequence
@@ -63,7 +70,7 @@ def _along_bars(notes: NoteSequence, bars: list[list[str]]) -> list[Annotation]:
 def find_chords(notes: NoteSequence) -> tuple[list[Annotation], list[Rejection]]:
     """The chord symbols of a file, for mode "musical", and what among them is none.
 
-    Those set beside the notes; else its text events, else its lyrics, where most of these can be read as chord symbols.
+    Those set beside the notes; else its text events and markers, else its lyrics, where most of these can be read as chord symbols.
     """
     if notes.chords is not None:
         return notes.chords, []
@@ -142,21 +149,19 @@ def _musical(piece: Piece, annotations: list[Annotation], steps_per_quarter: int
 
 
 def _original(piece: Piece, kept: np.ndarray, annotations: list[Annotation], steps_per_bar: int) -> PieceChords | Rejection:
-    notes, (start, end, steps_per_second) = piece.notes, piece.clock
+    notes, (start, end, steps_per_second, *_) = piece.notes, piece.clock
     length = float((np.minimum(notes.end, end) - start).max())
     end_step = max(int(length * steps_per_second + 0.5), int(piece.end_step[kept].max(initial=0)))
     begun = [annotation for annotation in annotations if annotation[0] <= start]
     inside = [annotation for annotation in annotations if start < annotation[0] < end]
     if not begun and not inside:
-        heard = kept & pitched_notes(notes)
-        frame_steps = steps_per_bar // CHORDS_PER_BAR
-        frame_length = frame_steps / steps_per_second
-        num_frames = math.ceil(length / frame_length)
-        if num_frames > MAX_ORIGINAL_CHORDS:
-            reason = f"chords are needed over {num_frames} half bars; mode 'original' infers at most {MAX_ORIGINAL_CHORDS}"
-            return Rejection(reason, bars_text(notes, piece.start_quarter, notes.total_quarters))
+        frame_steps = original_frame_steps(piece, length, steps_per_bar)
+        if isinstance(frame_steps, Rejection):
+            return frame_steps
+        heard, frame_length = kept & pitched_notes(notes), frame_steps / steps_per_second
         onsets, releases = notes.start[heard] - start, np.minimum(notes.end[heard], end) - start
-        return _changes(infer_chords(onsets, releases, notes.pitch[heard], frame_length, num_frames), frame_steps, end_step)
+        chords = infer_chords(onsets, releases, notes.pitch[heard], frame_length, math.ceil(length / frame_length))
+        return _changes(chords, frame_steps, end_step)
     chords = [(0, symbol, quarter) for _, quarter, symbol in begun[-1:]]
     chords += [(int((seconds - start) * steps_per_second + 0.5), symbol, q) for seconds, q, symbol in inside]
     chords = [chord for chord in chords if chord[0] < end_step]
@@ -166,6 +171,21 @@ def _original(piece: Piece, kept: np.ndarray, annotations: list[Annotation], ste
             return Rejection(reason, bars_text(notes, quarter, quarter))
     by_step = {step: symbol for step, symbol, _ in chords}
     return PieceChords(np.array(list(by_step), dtype=np.int64), list(by_step.values()), end_step)
+
+
+def original_frame_steps(piece: Piece, length: float, steps_per_bar: int) -> int | Rejection:
+    """For how many steps each chord lasts that mode "original" infers in a piece that is `length` seconds long, or why it
+    infers none."""
+    metre, where = piece.clock.metre, bars_text(piece.notes, piece.start_quarter, piece.notes.total_quarters)
+    if metre not in ORIGINAL_CHORDS_PER_BAR:
+        return Rejection(f"mode 'original' infers no chords in {metre[0]}/{metre[1]}", where)
+    frame_steps = steps_per_bar // ORIGINAL_CHORDS_PER_BAR[metre]
+    num_frames = math.ceil(length / (frame_steps / piece.clock.steps_per_second))
+    if num_frames > MAX_ORIGINAL_CHORDS:
+        unit = "bars" if frame_steps == steps_per_bar else "half bars"
+        reason = f"chords are needed over {num_frames} {unit}; mode 'original' infers at most {MAX_ORIGINAL_CHORDS}"
+        return Rejection(reason, where)
+    return frame_steps
 
 
 def _changes(chords: np.ndarray, frame_steps: int, end_step: int) -> PieceChords:

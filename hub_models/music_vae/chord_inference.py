@@ -19,6 +19,7 @@ CHORD_CHANGE_PROBABILITY = 0.5
 OUT_OF_KEY_PROBABILITY = 0.01  # of each note of a chord
 CONCENTRATION = 100.0  # how closely the notes played follow the chord
 CHORDS_PER_BAR = 2  # in 4/4
+ORIGINAL_CHORDS_PER_BAR = {(4, 4): 2, (2, 2): 1}  # of the metres whose bars are as long as this
 MAX_ORIGINAL_CHORDS = 1000
 # Longer music is taken in parts of this many frames, about 2,000 bars, so that memory stays bounded.
 MAX_FRAMES = 4096

@@ -20,8 +20,8 @@ class ChordMelodyRepresentation(MelodyRepresentation):
     """Two numbers per step of an example: an event of the melody, and a chord 0..48 (see [`chord_index`]). A sequence, which
     is what the model gives, has the melody only; the chords are `controls`.
 
-    The chords of a file are the symbols set beside it ([`with_chords`]), or in mode "musical" those among its text events or
-    lyrics, or else inferred from its notes, two for each bar.
+    The chords of a file are the symbols set beside it ([`with_chords`]), or in mode "musical" those among its text events,
+    markers or lyrics, or else inferred from its notes, two for each bar.
     """
 
     step_shape = (2,)

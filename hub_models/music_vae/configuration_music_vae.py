@@ -47,10 +47,10 @@ class MusicVAEConfig(PreTrainedConfig):
     Args:
         input_size (`int`, defaults to 90):
             Width of one encoder step: 90 melody events; 9 drum classes and a bit for "no drum"; 90 + 90 + 512 for a trio;
-            27 for a groove.
+            27 for a groove; 490 events of a track of a measure.
         output_size (`int`, defaults to 90):
             Width of one step of music that the decoder writes and reads back: 90 melody events, 2^9 drum combinations, 9
-            or 61 drums that are hit or not, 90 + 90 + 512 for a trio, 27 for a groove.
+            or 61 drums that are hit or not, 90 + 90 + 512 for a trio, 27 for a groove, 490 events of a track.
         output_type (`str`, defaults to `"categorical"`):
             What a step is. `"categorical"`: one softmax. `"multi_categorical"`: one for each of `output_sizes`. `"nade"`:
             `output_size` bits that depend on each other (Larochelle & Murray, 2011). `"groove"`: hits, velocities and
@@ -80,8 +80,11 @@ class MusicVAEConfig(PreTrainedConfig):
             core decoder starts anew from each (paper section 3.2). None: the decoder writes all steps from z.
         conductor_hidden_sizes (`list[int]`, *optional*):
             Units of each layer of the conductor; `decoder_hidden_sizes` by default.
+        end_token (`int`, *optional*):
+            The event that ends a segment of a hierarchical decoder, such as a track of a measure; what follows it in the
+            segment is padding. None: segments are always full.
         max_sequence_length (`int`, defaults to 32):
-            Number of steps that the model was made for: 32 sixteenths are two bars of 4/4.
+            Number of steps that the model was made for: 32 sixteenths are two bars of 4/4; 512 events are 8 tracks of 64.
         dropout (`float`, defaults to 0.0):
             Dropout on the input of every recurrent layer, in training.
         free_bits (`float`, defaults to 0.0):
@@ -112,6 +115,7 @@ class MusicVAEConfig(PreTrainedConfig):
     decoder_hidden_sizes: list[int] | tuple[int, ...] = (256, 256)
     decoder_level_lengths: list[int] | tuple[int, ...] | None = None
     conductor_hidden_sizes: list[int] | tuple[int, ...] | None = None
+    end_token: int | None = None
     max_sequence_length: int = 32
     dropout: float | int = 0.0
     free_bits: float | int = 0.0
@@ -168,6 +172,11 @@ class MusicVAEConfig(PreTrainedConfig):
                 )
         if self.conductor_hidden_sizes is not None and self.decoder_level_lengths is None:
             raise ValueError("conductor_hidden_sizes needs decoder_level_lengths: only that decoder has a conductor.")
+        if self.end_token is not None:
+            if self.output_type != "categorical" or self.decoder_level_lengths is None:
+                raise ValueError("end_token needs output_type 'categorical' and decoder_level_lengths: it ends a segment.")
+            if not 0 <= self.end_token < self.output_size:
+                raise ValueError(f"end_token must be an event, 0..{self.output_size - 1}, got {self.end_token}.")
         if not 0 <= self.control_size <= MAX_LAYER_SIZE:
             raise ValueError(f"control_size must be between 0 and {MAX_LAYER_SIZE}, got {self.control_size}.")
         if self.control_hidden_sizes is not None and not self.control_size:
@@ -250,6 +259,20 @@ _HIERARCHICAL_DECODER_16 = {
     "max_beta": 0.2,
 }
 _HIERARCHICAL_16 = {**_HIERARCHICAL_DECODER_16, "encoder_hidden_sizes": [1024], "encoder_level_lengths": [16, 16]}
+_MULTITRACK = {
+    "input_size": 490,
+    "output_size": 490,
+    "latent_size": 512,
+    "encoder_level_lengths": [64, 8],
+    "decoder_level_lengths": [8, 64],
+    "end_token": 489,
+    "max_sequence_length": 512,
+    "max_beta": 1.0,
+    "beta_rate": 0.0,
+    "sampling_schedule": "none",
+}
+_MULTITRACK_MEDIUM = {**_MULTITRACK, "encoder_hidden_sizes": [1024], "decoder_hidden_sizes": [512, 512, 512]}
+_MULTITRACK_BIG = {**_MULTITRACK, "encoder_hidden_sizes": [2048], "decoder_hidden_sizes": [1024, 1024, 1024]}
 _GROOVAE = {
     **_GROOVE,
     **_SMALL,
@@ -282,6 +305,10 @@ PRESETS: dict[str, dict] = {
     "flat-mel_16bar": {**_MELODY, **_FLAT_16, "free_bits": 256.0, "max_beta": 0.2},
     "hierdec-mel_16bar": {**_MELODY, **_HIERARCHICAL_DECODER_16},
     "hier-mel_16bar": {**_MELODY, **_HIERARCHICAL_16},
+    "hier-multiperf_vel_1bar_med": _MULTITRACK_MEDIUM,
+    "hier-multiperf_vel_1bar_med_chords": {**_MULTITRACK_MEDIUM, "control_size": 49},
+    "hier-multiperf_vel_1bar_big": _MULTITRACK_BIG,
+    "hier-multiperf_vel_1bar_big_chords": {**_MULTITRACK_BIG, "control_size": 49},
     "groovae_4bar": {**_GROOVAE, "max_sequence_length": 64},
     "groovae_2bar_humanize": _GROOVAE,
     "groovae_2bar_tap_fixed_velocity": _GROOVAE,

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .configuration_music_vae import MusicVAEConfig
-from .output_heads import OutputHead, build_head
+from .output_heads import PADDING, OutputHead, build_head
 from .recurrent import LSTM, LatentProjection, LSTMState, LSTMStepper
+from .timed_controls import ControlCursor, TimedControls
 
 
 class AutoregressiveDecoder(nn.Module):
@@ -32,12 +33,20 @@ class AutoregressiveDecoder(nn.Module):
         self.lstm = LSTM(head.feedback_size + latent_size + control_size, hidden_sizes, dropout=dropout)
         self.output_projection = nn.Linear(hidden_sizes[-1], head.projection_size)
 
-    def forward(self, latents: Tensor, previous: Tensor, controls: Tensor | None = None) -> Tensor:
+    def forward(
+        self, latents: Tensor, previous: Tensor, controls: Tensor | None = None, lengths: Tensor | None = None
+    ) -> Tensor:
         """Teacher-forced: latents (B, latent_size), the decoder's inputs (B, T, feedback_size), which are the outputs one
-        step earlier, and the controls (B, T, control_size) of each step to outputs (B, T, output_size)."""
+        step earlier, and the controls (B, T, control_size) of each step to outputs (B, T, output_size); zeros behind the
+        `lengths` (B,) where they are given."""
         parts = [previous, latents.unsqueeze(1)] + ([] if controls is None else [controls])
-        outputs, _ = self.lstm(parts, self.initial_state.stacked(latents))
-        return self.output_projection(outputs)
+        hidden, _ = self.lstm(parts, self.initial_state.stacked(latents), lengths)
+        if lengths is None:
+            return self.output_projection(hidden)
+        valid = torch.arange(hidden.shape[1], device=hidden.device) < lengths.to(hidden.device).unsqueeze(-1)
+        places = valid.nonzero(as_tuple=True)
+        projected = self.output_projection(hidden[places])
+        return projected.new_zeros(*valid.shape, projected.shape[-1]).index_put(places, projected)
 
     @torch.no_grad()
     def generate(
@@ -49,6 +58,7 @@ class AutoregressiveDecoder(nn.Module):
         controls: Tensor | None = None,
         forced: tuple[Tensor, Tensor] | None = None,
         first: Tensor | None = None,
+        end_token: int | None = None,
     ) -> Tensor:
         """Decodes latents (B, latent_size) into labels (B, length, ...), each step reading what the one before gave.
 
@@ -58,11 +68,14 @@ class AutoregressiveDecoder(nn.Module):
             forced (`tuple[Tensor, Tensor]`, *optional*): labels (B, length, ...), and a mask (B, length) that is true where
                 the next step reads the model's own output and false where it reads the label: scheduled sampling.
             first (`Tensor` of shape (B, ...), *optional*): the label that the first step reads; None: zeros.
+            end_token (`int`, *optional*): stop as soon as every row has written it, before `length`; rows that have go on
+                until then, as in the original. See [`generate_until`] for rows that do not wait for each other.
         """
         stepper = LSTMStepper(self.lstm, latents, self.head.feedback_size)
         control_gates = None if controls is None else F.linear(controls, stepper.control_weight)
         state = stepper.start(self.initial_state(latents))
         label, labels = first, []
+        ended = torch.zeros(len(latents), dtype=torch.bool, device=latents.device)
         for step in range(length):
             gates = None if label is None else self.head.project_feedback(label, stepper.varying_weight)
             if control_gates is not None:
@@ -73,7 +86,57 @@ class AutoregressiveDecoder(nn.Module):
                 own = forced[1][:, step]
                 label = torch.where(own.view(-1, *[1] * (label.ndim - 1)), label, forced[0][:, step])
             labels.append(label)
+            if end_token is not None:
+                ended |= label == end_token
+                if bool(ended.all()):
+                    break
         return torch.stack(labels, dim=1)
+
+    @torch.no_grad()
+    def generate_until(
+        self,
+        latents: Tensor,
+        draws: Tensor,
+        end_token: int,
+        temperature: float | None,
+        controls: Tensor | TimedControls | None = None,
+        items: Tensor | None = None,
+        first: Tensor | None = None,
+    ) -> Tensor:
+        """Decodes latents (B, latent_size) into labels (B, length), each row until it writes `end_token`; the rest is
+        PADDING. Rows that have ended are no longer computed, and no row knows of the others.
+
+        Args:
+            draws (`Tensor` of shape (B, length)): uniform numbers from 0 to 1 that decide what is sampled.
+            temperature (`float`, *optional*): of the draws; None takes the likeliest.
+            controls (`Tensor` of shape (B, length, control_size) or [`TimedControls`], *optional*): by step, or by time.
+            items (`Tensor` of shape (B,), *optional*): which item of timed controls each row reads; its own by default.
+            first (`Tensor` of shape (B,), *optional*): the label that the first step reads; None: zeros.
+        """
+        stepper = LSTMStepper(self.lstm, latents, self.head.feedback_size)
+        state = stepper.start(self.initial_state(latents))
+        labels = torch.full(draws.shape, PADDING, device=latents.device)
+        rows = torch.arange(len(latents), device=latents.device)
+        cursor = None if controls is None else ControlCursor(controls, rows if items is None else items)
+        label = first
+        for step in range(draws.shape[1]):
+            gates = None if label is None else self.head.project_feedback(label, stepper.varying_weight)
+            if cursor is not None:
+                control_gates = F.linear(cursor.read(), stepper.control_weight)
+                gates = control_gates if gates is None else gates + control_gates
+            hidden, state = stepper.step(gates, state)
+            label = self.head.sample_with(self.output_projection(hidden), temperature, draws[rows, step])
+            labels[rows, step] = label
+            kept = (label != end_token).nonzero().squeeze(-1)
+            if len(kept) == 0:
+                break
+            if len(kept) == len(rows):
+                kept = None
+            if cursor is not None:
+                cursor.advance(label, kept)
+            if kept is not None:
+                rows, label, state = rows[kept], label[kept], stepper.keep(kept, state)
+        return labels
 
 
 class SplitDecoder(nn.Module):
@@ -94,10 +157,12 @@ class SplitDecoder(nn.Module):
             AutoregressiveDecoder(latent_size, hidden_sizes, part, control_size, dropout) for part in head.parts
         )
 
-    def forward(self, latents: Tensor, previous: Tensor, controls: Tensor | None = None) -> Tensor:
+    def forward(
+        self, latents: Tensor, previous: Tensor, controls: Tensor | None = None, lengths: Tensor | None = None
+    ) -> Tensor:
         """As [`AutoregressiveDecoder.forward`], with inputs and outputs of the parts side by side."""
         slices = previous.split(self.head.output_sizes, dim=-1)
-        outputs = [part(latents, inputs, controls) for part, inputs in zip(self.parts, slices, strict=True)]
+        outputs = [part(latents, inputs, controls, lengths) for part, inputs in zip(self.parts, slices, strict=True)]
         return torch.cat(outputs, dim=-1)
 
     def generate(
@@ -109,8 +174,10 @@ class SplitDecoder(nn.Module):
         controls: Tensor | None = None,
         forced: tuple[Tensor, Tensor] | None = None,
         first: Tensor | None = None,
+        end_token: None = None,
     ) -> Tensor:
-        """As [`AutoregressiveDecoder.generate`], one part after the other: labels (B, length, parts)."""
+        """As [`AutoregressiveDecoder.generate`], one part after the other: labels (B, length, parts). No part has an end
+        token."""
         labels = [
             part.generate(
                 latents,
@@ -163,13 +230,17 @@ class HierarchicalDecoder(nn.Module):
         silence = latents.new_zeros(len(latents), self.num_segments, 1)
         return self.conductor([silence], self.initial_state.stacked(latents))[0]
 
-    def forward(self, latents: Tensor, previous: Tensor, controls: Tensor | None = None) -> Tensor:
+    def forward(
+        self, latents: Tensor, previous: Tensor, controls: Tensor | None = None, lengths: Tensor | None = None
+    ) -> Tensor:
         """As [`AutoregressiveDecoder.forward`]; all segments of the batch are decoded at once, as B * num_segments rows.
-        The first step of a segment reads the label before it, the last of the segment before."""
+        The first step of a segment reads the label before it, the last of the segment before. `lengths` (B, num_segments)
+        are those of the segments."""
         outputs = self.core(
             self.conduct(latents).flatten(0, 1),
             self._segments(previous).flatten(0, 1),
             None if controls is None else self._segments(controls).flatten(0, 1),
+            None if lengths is None else lengths.flatten(),
         )
         return outputs.view(*previous.shape[:2], -1)
 
@@ -183,8 +254,10 @@ class HierarchicalDecoder(nn.Module):
         controls: Tensor | None = None,
         forced: tuple[Tensor, Tensor] | None = None,
         first: Tensor | None = None,
+        end_token: int | None = None,
     ) -> Tensor:
-        """As [`AutoregressiveDecoder.generate`], segment by segment, each reading the last label of the one before."""
+        """As [`AutoregressiveDecoder.generate`], segment by segment, each reading the last label of the one before. A
+        segment in which every row has written `end_token` is filled up with PADDING."""
         segments = []
         for index, embedding in enumerate(self.conduct(latents).unbind(1)):
             start = index * self.segment_length
@@ -199,10 +272,55 @@ class HierarchicalDecoder(nn.Module):
                 None if controls is None else controls[:, steps],
                 None if forced is None else (forced[0][:, steps], forced[1][:, steps]),
                 first,
+                end_token,
             )
             segments.append(labels)
             first = labels[:, -1]
+            if labels.shape[1] < steps.stop - start:
+                segments[-1] = F.pad(labels, (0, steps.stop - start - labels.shape[1]), value=PADDING)
         return torch.cat(segments, dim=1)
+
+    @torch.no_grad()
+    def generate_until(
+        self,
+        latents: Tensor,
+        draws: Tensor,
+        end_token: int,
+        temperature: float | None,
+        controls: Tensor | TimedControls | None = None,
+    ) -> Tensor:
+        """As [`AutoregressiveDecoder.generate_until`] for latents (B, latent_size) and draws (B, T), each segment by itself:
+        labels (B, T).
+
+        All segments are decoded at once. A segment reads the last label of the one before, and that is padding, as at the
+        start, wherever the one before has ended early; only what follows a full segment has to be decoded again.
+        """
+        embeddings = self.conduct(latents)
+        draws = self._segments(draws)
+        items = torch.arange(len(latents), device=latents.device).repeat_interleave(self.num_segments)
+        timed = isinstance(controls, TimedControls)
+        by_segment = controls if timed or controls is None else self._segments(controls)
+        labels = self.core.generate_until(
+            embeddings.flatten(0, 1),
+            draws.flatten(0, 1),
+            end_token,
+            temperature,
+            by_segment if timed or controls is None else by_segment.flatten(0, 1),
+            items,
+        ).view(draws.shape)
+        for segment in range(1, self.num_segments):
+            rows = (labels[:, segment - 1, -1] != PADDING).nonzero().squeeze(-1)
+            if len(rows):
+                labels[rows, segment] = self.core.generate_until(
+                    embeddings[rows, segment],
+                    draws[rows, segment],
+                    end_token,
+                    temperature,
+                    by_segment if timed or controls is None else by_segment[rows, segment],
+                    rows,
+                    labels[rows, segment - 1, -1],
+                )
+        return labels.flatten(1)
 
     def _segments(self, sequences: Tensor) -> Tensor:
         """(B, T, ...) to (B, num_segments, segment_length, ...)."""

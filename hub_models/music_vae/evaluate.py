@@ -3,12 +3,14 @@
     python -m hub_models.music_vae.evaluate --model NAME_OR_PATH --data DIR
 
 prints one JSON object; progress goes to stderr. Accuracies are those of table 1 of the paper. What each figure means stands
-with the function that makes it: [`evaluate_reconstruction`], [`evaluate_samples`], [`evaluate_interpolation`].
+with the function that makes it: [`evaluate_reconstruction`], [`evaluate_samples`], [`evaluate_interpolation`]; of multitrack
+models [`evaluate_harmony`], [`evaluate_operations`] and [`evaluate_attributes`], too.
 """
 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +18,13 @@ import transformers
 
 from hub_models.training import NoTrainingDataError
 
+from .attributes import load_attribute_vectors
+from .band import Band
 from .data import describe_rejections, find_midi_files, prepare_windows
 from .drum_maps import DRUM_MAPS
+from .evaluate_chords import evaluate_harmony
 from .evaluate_interpolation import evaluate_interpolation
+from .evaluate_operations import evaluate_attributes, evaluate_operations
 from .evaluate_reconstruction import evaluate_reconstruction
 from .evaluate_samples import evaluate_samples
 from .modeling_music_vae import MusicVAEModel
@@ -49,6 +55,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         type=int,
         default=64,
         help="pairs of examples, of different files, to interpolate between, or 0 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--num-styles",
+        type=int,
+        default=32,
+        help="of multitrack models with chords: styles that are played under all chords, and songs for each operation, "
+        "or 0 (default: %(default)s)",
     )
     parser.add_argument("--batch-size", type=int, default=256, help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
@@ -103,6 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
             batch_size=options.batch_size,
             seed=options.seed,
         ),
+        **(_evaluate_band(model, processor, examples, file_index, options) if options.num_styles else {}),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
     text = json.dumps(report, indent=2)
@@ -110,6 +124,30 @@ def main(arguments: list[str] | None = None) -> None:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(text + "\n")
     print(text)
+
+
+def _evaluate_band(
+    model: MusicVAEModel,
+    processor: MusicVAEProcessor,
+    examples: np.ndarray,
+    file_index: np.ndarray,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """What only multitrack models have: `harmony` and `operations` (those with chords), `attributes`."""
+    if processor.representation != "multitrack":
+        return {}
+    try:
+        attributes = load_attribute_vectors(options.model)
+    except FileNotFoundError:
+        attributes = None
+    band = Band(model, processor, attributes)
+    settings = {"batch_size": options.batch_size, "seed": options.seed}
+    figures = {}
+    if processor.control_size:
+        sizes = (options.num_samples, options.num_styles)
+        figures["harmony"] = evaluate_harmony(model, processor, examples, *sizes, **settings)
+        figures["operations"] = evaluate_operations(band, examples, file_index, options.num_styles, seed=options.seed)
+    return {**figures, "attributes": evaluate_attributes(band, examples, **settings)}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from .evaluate_grooves import GrooveTally, HitTally
-from .evaluate_samples import events_of, progress
+from .evaluate_multitracks import MultitrackTally, chords_of
+from .evaluate_samples import events_of, progress, valid_steps
 from .modeling_music_vae import MusicVAEModel
 from .processing_music_vae import MusicVAEProcessor
 from .trios import PARTS
@@ -44,6 +45,9 @@ def evaluate_reconstruction(
         Of a drum roll, `hits`: `precision`, `recall` and `f1` of single hits, `teacher_forced` and `sampled`. (With teacher
         forcing each bit knows the true bits before it, within the step, too.)
 
+        Of measures, a step is a token, and where something happens it begins or ends a note; padding does not count.
+        `tokens` and `measures`, see [`MultitrackTally`].
+
         Of a groove, `hits_loss` (nats), `velocities_loss` and `offsets_loss` (squared errors), means per example that add
         up to `reconstruction_nll_nats`; and `feel`, see [`GrooveTally`].
     """
@@ -53,15 +57,21 @@ def evaluate_reconstruction(
     tally = _Tally()
     hits = {"teacher_forced": HitTally(), "sampled": HitTally()}
     grooves = GrooveTally(examples, processor.steps_per_quarter) if processor.representation == "groove" else None
+    measures = MultitrackTally() if processor.representation == "multitrack" else None
     for start in progress(range(0, len(examples), batch_size), "reconstruction"):
         features = processor.features(examples[start : start + batch_size], rng)
         features = {name: values.to(model.device) for name, values in features.items()}
         labels, controls = features["labels"], features.get("controls")
         posterior = model.encode(features["input_values"], features["lengths"], controls)
         z = posterior.sample(generator) if latents == "sample" else posterior.mean
-        outputs = model.teacher_forced_logits(z, labels, controls)
-        sampled = model.decode(z, labels.shape[1], temperature, generator, controls)
-        tally.add(head.correct(outputs, labels), head.matches(sampled, labels), events_of(processor, labels))
+        outputs = model.teacher_forced_logits(z, labels, controls, None if measures is None else features["lengths"])
+        heard = controls  # what free-running decoding reads, where the tokens of a measure fall as they will
+        if measures is not None and controls is not None:
+            heard = processor.codec.timed_controls(chords_of(examples[start : start + batch_size]))
+        sampled = model.decode(z, labels.shape[1], temperature, generator, heard)
+        valid = valid_steps(processor, labels)
+        forced = head.correct(outputs, labels)
+        tally.add(forced, head.matches(sampled, labels), events_of(processor, labels), valid)
         tally.add_totals(kl=posterior.kl_divergence(), nll=head.negative_log_likelihood(outputs, labels))
         if processor.representation == "drum_roll":
             hits["teacher_forced"].add(head.conditional_probabilities(outputs, labels) >= 0.5, labels > 0)
@@ -74,12 +84,19 @@ def evaluate_reconstruction(
             known = labels[..., : head.num_drums]
             grooves.add("known_hits", model.decode_feel(posterior.mean, known, controls), labels)
             grooves.add_inputs(features["input_values"], labels)
+        if measures is not None:
+            likeliest = model.decode(posterior.mean, labels.shape[1], None, None, heard)
+            measures.add_tokens(labels, teacher_forced=forced[..., 0], sampled=head.matches(sampled, labels)[..., 0])
+            measures.add("sampled", sampled, labels)
+            measures.add("likeliest", likeliest, labels)
     parts = PARTS if processor.representation == "trio" else ()
     figures = tally.figures(parts)
     if processor.representation == "drum_roll":
         figures["hits"] = {way: counted.figures() for way, counted in hits.items()}
     if grooves is not None:
         figures["feel"] = grooves.figures()
+    if measures is not None:
+        figures |= measures.figures()
     return figures
 
 
@@ -91,15 +108,16 @@ class _Tally:
         self.totals: dict[str, float] = {}
         self.num_examples = self.num_exact = 0
 
-    def add(self, forced: Tensor, sampled: Tensor, events: Tensor):
+    def add(self, forced: Tensor, sampled: Tensor, events: Tensor, valid: Tensor):
         """What is right (1) or wrong (0) in each part of each step, with teacher forcing and sampled, and where something
-        happens: all (N, T, parts)."""
-        events = events.to(forced.dtype)
+        happens: all (N, T, parts). And which steps count, (N, T)."""
+        valid = valid.to(forced.dtype).unsqueeze(-1).expand_as(forced)
+        events = events.to(forced.dtype) * valid
         sums = {
-            "steps": torch.ones_like(forced),
+            "steps": valid,
             "events": events,
-            "teacher_forced": forced,
-            "sampled": sampled,
+            "teacher_forced": forced * valid,
+            "sampled": sampled * valid,
             "teacher_forced_event": forced * events,
             "sampled_event": sampled * events,
             "exact": (sampled == 1).all(dim=1),

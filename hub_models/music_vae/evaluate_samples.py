@@ -10,9 +10,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .evaluate_grooves import FeelTally, half_step_ms
+from .evaluate_multitracks import chords_of, sample_figures
 from .grooves import split_parts
 from .melodies import FIRST_NOTE_ON
 from .modeling_music_vae import MusicVAEModel
+from .multitrack_events import NOTE_ON, PADDING, TIME_SHIFT
 from .processing_music_vae import MusicVAEProcessor
 from .representation import as_items
 from .trios import DRUMS, PARTS
@@ -35,7 +37,7 @@ def evaluate_samples(
         at least one note, of a trio in each part. `non_duplicate`: share of distinct sequences (grooves: distinct hits).
         `onset_density` and `data_onset_density`: mean share of steps on which a note begins or a drum is hit, in samples and
         in the data; `pitch_mean` and `data_pitch_mean` of melodies, in MIDI pitches. Of a trio, `parts`: these for each
-        part. Of grooves, `feel` and `data_feel`, see [`FeelTally`].
+        part. Of grooves, `feel` and `data_feel`, see [`FeelTally`]. Of measures, what [`sample_figures`] gives instead.
     """
     if not num_samples:
         return {}
@@ -45,10 +47,16 @@ def evaluate_samples(
     for start in progress(range(0, num_samples, batch_size), "samples"):
         count, controls = min(batch_size, num_samples - start), None
         if processor.control_size:
-            controls = processor.features(examples[controls_of[start : start + count]])["controls"]
+            chosen = examples[controls_of[start : start + count]]
+            if processor.representation == "multitrack":
+                controls = processor.codec.timed_controls(chords_of(chosen))
+            else:
+                controls = processor.features(chosen)["controls"]
         sampled = model.sample(count, temperature, generator, processor.window_steps, controls)
         batches.append(sampled.cpu().numpy())
     samples, data = np.concatenate(batches), sequences_of(processor, examples, batch_size)
+    if processor.representation == "multitrack":
+        return sample_figures(samples, data)
     in_range = sum(_decodes_in_range(processor, sequence) for sequence in progress(samples, "decoding"))
     what_is_drawn = split_parts(samples)[0] if processor.representation == "groove" else samples
     figures = {
@@ -98,9 +106,18 @@ def events_of(processor: MusicVAEProcessor, sequences: Tensor) -> Tensor:
         return sequences != 0
     if processor.representation == "drum_roll":
         return sequences.any(dim=-1, keepdim=True)
+    if processor.representation == "multitrack":
+        return ((sequences >= NOTE_ON) & (sequences < TIME_SHIFT)).unsqueeze(-1)
     if processor.representation == "groove":
         return (sequences.chunk(3, dim=-1)[0] > 0.5).any(dim=-1, keepdim=True)
     return (sequences != 0).unsqueeze(-1)
+
+
+def valid_steps(processor: MusicVAEProcessor, sequences: Tensor) -> Tensor:
+    """Which steps of sequences (N, T, ...) are more than padding: bool (N, T)."""
+    if processor.representation == "multitrack":
+        return sequences != PADDING
+    return torch.ones(sequences.shape[:2], dtype=torch.bool, device=sequences.device)
 
 
 def progress(items: Iterable[Any], name: str) -> Iterable[Any]:

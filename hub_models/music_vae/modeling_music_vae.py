@@ -29,6 +29,9 @@ from .decoders import build_decoder
 from .encoders import build_encoder
 from .output_heads import NADEHead
 from .recurrent import LSTM, LatentProjection
+from .timed_controls import TimedControls
+
+STOPPING = ("each", "batch", "never")
 
 
 @dataclass
@@ -169,8 +172,9 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
 
     Sequences have the shape (B, T, ...), by `config.output_type`:
 
-    - `"categorical"`: integers (B, T), such as melody events (0 no event, 1 note off, 2 + n note on at the n-th pitch) or
-      drum combinations (bit c set where class c is hit);
+    - `"categorical"`: integers (B, T), such as melody events (0 no event, 1 note off, 2 + n note on at the n-th pitch),
+      drum combinations (bit c set where class c is hit) or the events of all tracks of a measure, where the steps behind a
+      track's `config.end_token` are -1;
     - `"multi_categorical"`: integers (B, T, parts), such as melody event, bass event and drum combination of a trio;
     - `"nade"`: integers (B, T, drums), 1 where a drum is hit;
     - `"groove"`: floats (B, T, 3 * drums), the hits, velocities and timing offsets of all drums.
@@ -245,7 +249,7 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
                     latents, labels.shape[1], sampling_temperature, generator, control_values, forced
                 )
             # Sampled inputs carry no gradient, so the differentiable pass is teacher forcing on what was fed.
-            output.logits = self.decoder(latents, self._shift(previous), control_values)
+            output.logits = self.decoder(latents, self._shift(previous), control_values, self._segment_lengths(lengths))
             self._add_reconstruction(output, labels, lengths)
             divergence = posterior.kl_divergence()
             beta = self.config.max_beta if global_step is None else self.config.beta(global_step)
@@ -284,8 +288,10 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         length: int | None = None,
         temperature: float | None = 1.0,
         generator: torch.Generator | None = None,
-        controls: Tensor | None = None,
+        controls: Tensor | TimedControls | None = None,
         batch_size: int = 256,
+        stopping: str = "each",
+        draws: Tensor | None = None,
     ) -> Tensor:
         """Decodes latents (B, latent_size) to sequences (B, length, ...), free-running.
 
@@ -295,18 +301,34 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
             temperature (`float`, *optional*): divides the logits before each draw; None takes the likeliest event.
             generator (`torch.Generator`, *optional*): for the draws.
             controls (`Tensor` of shape (T, control_size) or (B, T, control_size), *optional*): what every step reads, one
-                for all or one each, for models that have controls.
+                for all or one each, for models that have controls; or [`TimedControls`], for models that have an end token.
             batch_size (`int`, defaults to 256): latents that are decoded at a time; more need no more memory.
+            stopping (`str`, defaults to `"each"`): for models that have an end token. `"each"`: every segment of every item
+                stops at its own end token, whatever else is in the batch, and the rest of it is -1. The original's ways:
+                `"batch"`, a segment stops where the last item of the batch has written an end token; `"never"`, all
+                segments are full, and what follows the first end token means nothing.
+            draws (`Tensor` of shape (B, length), *optional*): numbers from 0 to 1 that decide what is sampled where
+                `stopping` is `"each"`: an item's music depends on its own latents, controls and draws alone. None draws
+                them with `generator`.
 
         Raises:
             ValueError: for latents of another size, a temperature that is not positive, a length out of range, or
-                controls that do not fit.
+                controls or draws that do not fit.
         """
         self._check_latents(latents)
+        if stopping not in STOPPING:
+            raise ValueError(f"stopping must be one of {STOPPING}, got {stopping!r}.")
         if temperature is not None and not (math.isfinite(temperature) and temperature > 0):
             raise ValueError(f"temperature must be a positive number, or None for the likeliest events; got {temperature}.")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+        # CODEPATH: hier-multiperf_* presets
+        ends_each = self.config.end_token is not None and stopping == "each"
+        if ends_each:
+            return self._decode_until(latents, length, temperature, generator, controls, batch_size, draws)
+        if draws is not None or isinstance(controls, TimedControls):
+            raise ValueError("draws and TimedControls are for models that have an end token, with stopping 'each'.")
+        end_token = self.config.end_token if stopping == "batch" else None
         if length is None:
             length = self.config.max_sequence_length if controls is None else controls.shape[-2]
         if not 1 <= length <= MAX_SEQUENCE_LENGTH:
@@ -321,14 +343,54 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
             part = latents[start : start + batch_size]
             own = controls if controls is None or controls.ndim == 2 else controls[start : start + batch_size]
             control_values = self._read_controls(own, len(part), length)
-            sequences.append(self.decoder.generate(part, length, temperature, generator, control_values))
+            sequences.append(
+                self.decoder.generate(part, length, temperature, generator, control_values, end_token=end_token)
+            )
         return torch.cat(sequences)
 
-    def teacher_forced_logits(self, latents: Tensor, labels: Tensor, controls: Tensor | None = None) -> Tensor:
-        """Outputs (B, T, output_size) for latents (B, latent_size) when every step reads the label (B, T, ...) before it."""
+    def _decode_until(
+        self,
+        latents: Tensor,
+        length: int | None,
+        temperature: float | None,
+        generator: torch.Generator | None,
+        controls: Tensor | TimedControls | None,
+        batch_size: int,
+        draws: Tensor | None,
+    ) -> Tensor:
+        """[`decode`] where every segment stops at its own end token."""
+        steps = self.config.max_sequence_length
+        if length not in (None, steps):
+            raise ValueError(f"Sequences of this model have {steps} steps, padding behind end tokens included; got {length}.")
+        shape = (len(latents), steps)
+        if draws is None:
+            draws = torch.rand(shape, generator=generator, device=self.device)
+        elif draws.shape != shape:
+            raise ValueError(f"draws must have the shape {shape}, got {tuple(draws.shape)}.")
+        latents, draws = latents.to(self.device, self.dtype), draws.to(self.device)
+        sequences = []
+        for start in range(0, len(latents), batch_size):
+            items = slice(start, start + batch_size)
+            part = latents[items]
+            if isinstance(controls, TimedControls):
+                controls.check(len(latents), self.config.control_size, self.config.output_size)
+                own = controls[items].to(part)
+            else:
+                own = controls if controls is None or controls.ndim == 2 else controls[items]
+                own = self._read_controls(own, len(part), steps)
+            sequences.append(self.decoder.generate_until(part, draws[items], self.config.end_token, temperature, own))
+        return torch.cat(sequences)
+
+    def teacher_forced_logits(
+        self, latents: Tensor, labels: Tensor, controls: Tensor | None = None, lengths: Tensor | None = None
+    ) -> Tensor:
+        """Outputs (B, T, output_size) for latents (B, latent_size) when every step reads the label (B, T, ...) before it.
+        With the `lengths` that [`forward`] takes, what lies behind them is not computed: zeros."""
         self._check_latents(latents)
         control_values = self._read_controls(controls, len(latents), labels.shape[1])
-        return self.decoder(latents.to(self.device, self.dtype), self._shift(labels), control_values)
+        lengths = self._segment_lengths(self._check_lengths(lengths, *labels.shape[:2]))
+        latents = latents.to(self.device, self.dtype)
+        return self.decoder(latents, self._shift(labels), control_values, lengths)
 
     def segment_embeddings(self, latents: Tensor) -> Tensor:
         """What the conductor of a hierarchical decoder makes of latents (B, latent_size): (B, segments, embedding_size).
@@ -347,15 +409,18 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         temperature: float | None = 1.0,
         generator: torch.Generator | None = None,
         length: int | None = None,
-        controls: Tensor | None = None,
+        controls: Tensor | TimedControls | None = None,
         batch_size: int = 256,
+        stopping: str = "each",
+        draws: Tensor | None = None,
     ) -> Tensor:
-        """Draws `num_samples` latents from the prior and decodes them to sequences (num_samples, length, ...)."""
+        """Draws `num_samples` latents from the prior and decodes them to sequences (num_samples, length, ...); see
+        [`decode`]."""
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, got {num_samples}.")
         shape = (num_samples, self.config.latent_size)
         latents = torch.randn(shape, generator=generator, device=self.device, dtype=self.dtype)
-        return self.decode(latents, length, temperature, generator, controls, batch_size)
+        return self.decode(latents, length, temperature, generator, controls, batch_size, stopping, draws)
 
     def reconstruct(
         self,
@@ -476,6 +541,14 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
             raise ValueError(f"lengths must be {steps}, all steps, for this hierarchical model; got {lengths.tolist()}.")
         return lengths
 
+    def _segment_lengths(self, lengths: Tensor | None) -> Tensor | None:
+        """The lengths (B, segments) that a hierarchical decoder takes: None where there are none of segments, and other
+        decoders decode all steps."""
+        # CODEPATH: hierdec-* and hier-* presets
+        if self.config.decoder_level_lengths is not None and lengths is not None and lengths.ndim == 2:
+            return lengths
+        return None
+
     def _read_controls(self, controls: Tensor | None, batch_size: int, steps: int) -> Tensor | None:
         """Controls (T, control_size) or (B, T, control_size) as the decoder reads them, (B, steps, ...)."""
         controls = self._check_controls(controls, batch_size, steps)
@@ -508,8 +581,15 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
     def _add_reconstruction(self, output: MusicVAEOutput, labels: Tensor, lengths: Tensor | None):
         """Losses and accuracies of the logits in `output`."""
         head, mask = self.decoder.head, self._valid_steps(labels, lengths)
-        nll = head.negative_log_likelihood(output.logits, labels) * mask
-        correct = head.correct(output.logits.detach(), labels) * mask.unsqueeze(-1)
+        if lengths is None:
+            nll = head.negative_log_likelihood(output.logits, labels)
+            correct = head.correct(output.logits.detach(), labels)
+        else:
+            places = mask.nonzero(as_tuple=True)  # most steps of measures are padding
+            logits, valid_labels = output.logits[places], labels[places]
+            nll = torch.zeros_like(mask).index_put(places, head.negative_log_likelihood(logits, valid_labels))
+            valid_correct = head.correct(logits.detach(), valid_labels)
+            correct = valid_correct.new_zeros(*mask.shape, valid_correct.shape[-1]).index_put(places, valid_correct)
         num_segments = (self.config.decoder_level_lengths or [1])[0]
         segment_correct = correct.unflatten(1, (num_segments, -1)).sum(dim=(0, 2))  # (segments, parts)
         segment_steps = mask.unflatten(1, (num_segments, -1)).sum(dim=(0, 2)).unsqueeze(-1)

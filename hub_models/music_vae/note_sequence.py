@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pretty_midi
@@ -25,11 +26,15 @@ class MidiLimits:
     max_tempo_changes: int = 50_000
 
 
+SUSTAIN_CONTROL = 64  # the number of the pedal among MIDI's control changes
+LOWEST_PEDAL_DOWN = 64  # its values from here on mean that it is down
+
 MidiSource = str | os.PathLike | bytes | pretty_midi.PrettyMIDI
 
 
 def read_midi(source: MidiSource, limits: MidiLimits = MidiLimits()) -> pretty_midi.PrettyMIDI:
-    """Reads a Standard MIDI File from a path or bytes, within `limits`.
+    """Reads a Standard MIDI File from a path or bytes, within `limits`. Its markers, which pretty_midi passes over, are
+    among the text events.
 
     Raises:
         MidiError: for what is no MIDI file, is broken, or is too large; says what was given and what is allowed.
@@ -38,15 +43,18 @@ def read_midi(source: MidiSource, limits: MidiLimits = MidiLimits()) -> pretty_m
     if isinstance(source, pretty_midi.PrettyMIDI):
         return source
     data = _repair_chunks(_read_bytes(source, limits))
-    parse_score(data, limits)  # symusic reads in milliseconds what pretty_midi reads in seconds: check first
+    score = parse_score(data, limits)  # symusic reads in milliseconds what pretty_midi reads in seconds: check first
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tempo or metre events on other tracks than the first: read all the same
-            return pretty_midi.PrettyMIDI(io.BytesIO(data))
+            midi = pretty_midi.PrettyMIDI(io.BytesIO(data))
     except ZeroDivisionError as error:
         raise MidiError("The MIDI file is broken: it sets a tempo or a time division of zero.") from error
     except Exception as error:
         raise MidiError(f"The MIDI file is broken: {_sentence(error)}") from error
+    markers = [pretty_midi.Text(marker.text, midi.tick_to_time(marker.time)) for marker in score.markers]
+    midi.text_events = sorted(midi.text_events + markers, key=lambda event: event.time)
+    return midi
 
 
 def read_score(path: str | os.PathLike, limits: MidiLimits = MidiLimits()) -> "symusic.Score":
@@ -140,6 +148,30 @@ def _sentence(error: Exception) -> str:
     return f"{text or type(error).__name__}."
 
 
+class PedalEvents(NamedTuple):
+    """What the sustain pedals do, in order of time.
+
+    Args:
+        seconds (`ndarray` of shape (P,), float64)
+        instrument (`ndarray` of shape (P,), int64): whose pedal.
+        down (`ndarray` of shape (P,), bool): whether it goes down.
+    """
+
+    seconds: np.ndarray = np.zeros(0)
+    instrument: np.ndarray = np.zeros(0, dtype=np.int64)
+    down: np.ndarray = np.zeros(0, dtype=bool)
+
+    @classmethod
+    def in_order(cls, seconds: np.ndarray, instrument: np.ndarray, value: np.ndarray) -> "PedalEvents":
+        """Of control changes with values 0..127, in the file's order."""
+        order = np.argsort(seconds, kind="stable")
+        return cls(seconds[order], instrument[order], value[order] >= LOWEST_PEDAL_DOWN)
+
+    def select(self, mask: np.ndarray) -> "PedalEvents":
+        """Those where the bool mask (P,) is true."""
+        return PedalEvents(*(column[mask] for column in self))
+
+
 @dataclass
 class NoteSequence:
     """Notes of one piece of music as parallel arrays, in the order of the file's instruments.
@@ -155,9 +187,12 @@ class NoteSequence:
         tempos (list of `(seconds, quarter, beats per minute)`): in order; the first at 0.
         time_signatures (list of `(seconds, quarter, numerator, denominator)`): in order, as in the file.
         instrument_names (list of `str`): by instrument.
-        texts (list of lists of `(seconds, quarter, text)`): the file's text events and its lyrics, each in order of time.
+        texts (list of lists of `(seconds, quarter, text)`): the file's text events with its markers, and its lyrics, each in
+            order of time.
         chords (list of `(seconds, quarter, symbol)`, *optional*): chord symbols that somebody has set beside the notes, in
             order of time; `None` where nobody has.
+        pedals ([`PedalEvents`]): the sustain pedals; notes end where their keys are let go, not the pedals.
+        bent (`tuple[int, ...]`): instruments whose pitch is bent somewhere.
         total_seconds, total_quarters (`float`): end of the last note.
     """
 
@@ -175,6 +210,8 @@ class NoteSequence:
     instrument_names: list[str]
     texts: list[list[tuple[float, float, str]]] = field(default_factory=list)
     chords: list[tuple[float, float, str]] | None = None
+    pedals: PedalEvents = field(default_factory=PedalEvents)
+    bent: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pitch)
@@ -222,6 +259,8 @@ class NoteSequence:
                 for instrument in midi.instruments
             ],
             texts=[_timed_texts(events, quarters) for events in (midi.text_events, midi.lyrics) if events],
+            pedals=_pedals_of_pretty_midi(midi),
+            bent=tuple(i for i, one in enumerate(midi.instruments) if any(bend.pitch for bend in one.pitch_bends)),
         )
 
     @classmethod
@@ -265,6 +304,9 @@ class NoteSequence:
             tempos=list(zip(tempo_times.tolist(), tempo_quarters.tolist(), tempi.tolist(), strict=True)),
             time_signatures=[(float(seconds(np.float64(quarter))), quarter, n, d) for quarter, n, d in metres],
             instrument_names=[track.name.strip() or _program_name(track.program, track.is_drum) for track in score.tracks],
+            texts=_texts_of_score(score, seconds),
+            pedals=_pedals_of_score(score, seconds),
+            bent=tuple(i for i, track in enumerate(score.tracks) if track.pitch_bends.numpy()["value"].any()),
         )
 
     def select(self, mask: np.ndarray) -> "NoteSequence":
@@ -329,6 +371,39 @@ def _quarter_at(seconds: np.ndarray, times: np.ndarray, quarters: np.ndarray, te
 def _timed_texts(events: list, quarters: Callable[[np.ndarray], np.ndarray]) -> list[tuple[float, float, str]]:
     times = np.array([event.time for event in events], dtype=np.float64)
     return [(*where, event.text) for *where, event in zip(times.tolist(), quarters(times).tolist(), events, strict=True)]
+
+
+def _texts_of_score(score: "symusic.Score", seconds: Callable[[np.ndarray], np.ndarray]) -> list:
+    """The markers, and the lyrics of all tracks; symusic reads no other text events."""
+    found = []
+    lyrics = [text for track in score.tracks for text in track.lyrics]
+    for events in (list(score.markers), lyrics):
+        if events:
+            events = sorted(events, key=lambda event: event.time)
+            quarters = np.array([event.time for event in events], dtype=np.float64) / score.ticks_per_quarter
+            times = seconds(quarters).tolist()
+            found.append([(*where, event.text) for *where, event in zip(times, quarters.tolist(), events, strict=True)])
+    return found
+
+
+def _pedals_of_pretty_midi(midi: pretty_midi.PrettyMIDI) -> PedalEvents:
+    rows = [
+        (change.time, index, change.value)
+        for index, instrument in enumerate(midi.instruments)
+        for change in instrument.control_changes
+        if change.number == SUSTAIN_CONTROL
+    ]
+    seconds, instrument, value = np.array(rows, dtype=np.float64).reshape(len(rows), 3).T
+    return PedalEvents.in_order(seconds, instrument.astype(np.int64), value)
+
+
+def _pedals_of_score(score: "symusic.Score", seconds: Callable[[np.ndarray], np.ndarray]) -> PedalEvents:
+    changes = [track.controls.numpy() for track in score.tracks]
+    own = [change["number"] == SUSTAIN_CONTROL for change in changes]
+    ticks = np.concatenate([c["time"][mask] for c, mask in zip(changes, own, strict=True)] or [np.zeros(0)])
+    values = np.concatenate([c["value"][mask] for c, mask in zip(changes, own, strict=True)] or [np.zeros(0)])
+    instrument = np.repeat(np.arange(len(own)), [int(mask.sum()) for mask in own])
+    return PedalEvents.in_order(seconds(ticks / score.ticks_per_quarter), instrument, values)
 
 
 def _program_name(program: int, is_drum: bool) -> str:

@@ -18,9 +18,12 @@ from torch import Tensor, nn
 
 from .configuration_music_vae import GROOVE_VALUES, MusicVAEConfig
 
+PADDING = -1  # the label of a step behind the end of its segment
+
 
 class CategoricalHead(nn.Module):
-    """One softmax over `num_classes` events; labels are class indices of shape (...) and type int64."""
+    """One softmax over `num_classes` events; labels are class indices of shape (...) and type int64, or PADDING, which reads
+    as zeros and costs nothing."""
 
     def __init__(self, num_classes: int):
         super().__init__()
@@ -30,15 +33,19 @@ class CategoricalHead(nn.Module):
 
     def feedback(self, labels: Tensor) -> Tensor:
         """Labels (...) to one-hot vectors (..., num_classes)."""
-        return F.one_hot(labels, self.num_classes).to(torch.get_default_dtype())
+        vectors = torch.zeros(*labels.shape, self.num_classes, device=labels.device)
+        ones = (labels != PADDING).to(vectors.dtype)
+        return vectors.scatter_(-1, labels.clamp(min=0).unsqueeze(-1), ones.unsqueeze(-1))
 
     def project_feedback(self, labels: Tensor, weight: Tensor) -> Tensor:
         """`linear(feedback(labels), weight)` for weight (features, num_classes), as a look-up."""
-        return F.embedding(labels, weight.t())
+        projected = F.embedding(labels.clamp(min=0), weight.t())
+        return projected.masked_fill_((labels == PADDING).unsqueeze(-1), 0.0)
 
     def negative_log_likelihood(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Outputs (..., num_classes) and labels (...) to nats (...)."""
-        nats = F.cross_entropy(outputs.flatten(0, -2).float(), labels.flatten(), reduction="none")
+        outputs, targets = outputs.flatten(0, -2).float(), labels.flatten()
+        nats = F.cross_entropy(outputs, targets, reduction="none", ignore_index=PADDING)
         return nats.view(labels.shape)
 
     def sample(self, outputs: Tensor, temperature: float | None, generator: torch.Generator | None) -> Tensor:
@@ -47,6 +54,14 @@ class CategoricalHead(nn.Module):
             return outputs.argmax(dim=-1)
         probabilities = torch.softmax(outputs.float() / temperature, dim=-1)
         return torch.multinomial(probabilities, 1, generator=generator).squeeze(-1)
+
+    def sample_with(self, outputs: Tensor, temperature: float | None, draws: Tensor) -> Tensor:
+        """As [`sample`], with a number (B,) from 0 to 1 for each row that decides alone what the row becomes."""
+        if temperature is None:
+            return outputs.argmax(dim=-1)
+        cumulative = torch.softmax(outputs.double() / temperature, dim=-1).cumsum(dim=-1)
+        thresholds = draws.to(cumulative).unsqueeze(-1) * cumulative[:, -1:]
+        return torch.searchsorted(cumulative, thresholds, right=True).squeeze(-1).clamp(max=self.num_classes - 1)
 
     def correct(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Outputs (..., num_classes) and labels (...) to (..., 1)."""

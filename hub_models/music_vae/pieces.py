@@ -14,11 +14,15 @@ class Clock(NamedTuple):
     Args:
         start_seconds, end_seconds (`float`): where the stretch starts and ends in the file.
         steps_per_second (`float`).
+        quarters_per_minute (`float`).
+        metre (`tuple[int, int]`): numerator and denominator.
     """
 
     start_seconds: float
     end_seconds: float
     steps_per_second: float
+    quarters_per_minute: float
+    metre: tuple[int, int]
 
 
 @dataclass
@@ -89,7 +93,7 @@ def split_original(notes: NoteSequence, steps_per_quarter: int, steps_per_bar: i
         start_step = ((inside.start - start) * steps_per_second + 0.5).astype(np.int64)
         end_step = ((np.minimum(inside.end, end) - start) * steps_per_second + 0.5).astype(np.int64)
         end_step = np.maximum(end_step, start_step + 1)
-        clock = Clock(start, min(end, total), steps_per_second)
+        clock = Clock(start, min(end, total), steps_per_second, tempo, (numerator, denominator))
         pieces.append(Piece(inside, start_step, end_step, start_quarter, clock))
     return pieces, rejections
 

@@ -26,17 +26,19 @@ from transformers import BatchFeature, ProcessorMixin
 
 from .chord_annotations import with_chords
 from .chord_melodies import ChordMelodyRepresentation
-from .chords import as_chords, chord_controls, chord_progression, chord_texts
+from .chord_multitracks import ChordMultitrackRepresentation
 from .drum_maps import DRUM_MAPS
 from .drums import DrumRollRepresentation, DrumsRepresentation
 from .grooves import GroovesRepresentation
 from .melodies import MelodyRepresentation
+from .multitrack_events import MAX_TRACK_TOKENS, MAX_TRACKS, STEPS_PER_BAR, VELOCITY_BINS
+from .multitracks import MultitrackRepresentation
 from .note_sequence import MidiSource, NoteSequence, read_midi
 from .pieces import SPLITTERS, Rejection
 from .representation import BEATS_PER_BAR, Extraction, Origin, Representation
 from .trios import TrioRepresentation
 
-REPRESENTATIONS = ("melody", "drums", "drum_roll", "trio", "groove")
+REPRESENTATIONS = ("melody", "drums", "drum_roll", "trio", "groove", "multitrack")
 MODES = tuple(SPLITTERS)
 
 _MELODY_2BAR = {"representation": "melody", "num_bars": 2}
@@ -44,6 +46,7 @@ _MELODY_16BAR = {"representation": "melody", "num_bars": 16, "original_programs"
 _DRUMS = {"representation": "drums", "num_bars": 2}
 _TRIO = {"representation": "trio", "num_bars": 16}
 _GROOVE = {"representation": "groove", "num_bars": 2}
+_MULTITRACK = {"representation": "multitrack", "num_bars": 1, "steps_per_quarter": 24}
 
 # What belongs to the models that the original release calls by these names: arguments of [`MusicVAEProcessor`].
 PROCESSOR_PRESETS: dict[str, dict] = {
@@ -69,6 +72,10 @@ PROCESSOR_PRESETS: dict[str, dict] = {
         "corruptions": ["tap", "fixed_velocities", "note_dropout"],
     },
     "groovae_2bar_hits_control_tfds": {**_GROOVE, "hits_control": True},
+    "hier-multiperf_vel_1bar_med": _MULTITRACK,
+    "hier-multiperf_vel_1bar_big": _MULTITRACK,
+    "hier-multiperf_vel_1bar_med_chords": {**_MULTITRACK, "chords": True},
+    "hier-multiperf_vel_1bar_big_chords": {**_MULTITRACK, "chords": True},
 }
 
 
@@ -104,10 +111,12 @@ class Window:
 
 
 class MusicVAEFeatures(BatchFeature):
-    """Model inputs with `windows` (one [`Window`] per row) and `rejections` (one [`Rejection`] per piece left out)."""
+    """Model inputs with `windows` (one [`Window`] per row), `rejections` (one [`Rejection`] per piece left out) and
+    `reductions` (what was left out of music that is there all the same; multitrack bars have some)."""
 
     windows: list[Window]
     rejections: list[Rejection]
+    reductions: list[Rejection]
 
 
 class MusicVAEProcessor(ProcessorMixin):
@@ -124,19 +133,22 @@ class MusicVAEProcessor(ProcessorMixin):
     Args:
         representation (`str`, defaults to `"melody"`): `"melody"` (note on, note off and no event, by pitch), `"drums"`
             (combinations of drum classes), `"drum_roll"` (a bit for each drum class), `"trio"` (melody, bass and drum
-            combinations together) or `"groove"` (hits, velocities and timing of each drum class).
+            combinations together), `"groove"` (hits, velocities and timing of each drum class) or `"multitrack"` (a bar of
+            up to 8 tracks of any instruments, as events; `num_bars` 1, `steps_per_quarter` 24).
         num_bars (`int`, defaults to 2): bars of 4/4 in a window.
         steps_per_quarter (`int`, defaults to 4): steps in a quarter note.
         min_pitch, max_pitch (`int`, default to 21 and 108): range of a melody and of a bass.
         drum_classes (`str` or `list[list[int]]`, *optional*): MIDI pitches of each drum class, the one to write first; or
             the name of a map: `"nine"` (the default), `"roland"`, `"full"` (61 classes of one pitch each) or `"magenta_js"`.
         mode (`str`, defaults to `"musical"`): how files are read unless a call says otherwise.
-        chords (`bool`, defaults to `False`): whether the chords go with a melody, as `controls`.
+        chords (`bool`, defaults to `False`): whether the chords go with a melody or with multitrack bars, as `controls`.
         corruptions (`list[str]`, *optional*): what a groove loses on its way into the encoder: any of `"humanize"`, `"tap"`,
             `"fixed_velocities"`, `"add_closed_hi_hat"` and `"note_dropout"`.
         hits_control (`bool`, defaults to `False`): whether the hits of a groove are its `controls`.
         original_programs (`int`, defaults to 32): how many General MIDI programs, from 0, are melodies in mode
             `"original"`; 128: all.
+        num_velocity_bins, max_tracks, max_track_events (`int`, default to 8, 8 and 64): of multitrack bars; the tokens of a
+            track count its program and its end. No other numbers are known.
     """
 
     def __init__(
@@ -152,6 +164,9 @@ class MusicVAEProcessor(ProcessorMixin):
         corruptions: list[str] | None = None,
         hits_control: bool = False,
         original_programs: int = 32,
+        num_velocity_bins: int = VELOCITY_BINS,
+        max_tracks: int = MAX_TRACKS,
+        max_track_events: int = MAX_TRACK_TOKENS,
         **kwargs,
     ):
         if representation not in REPRESENTATIONS:
@@ -166,8 +181,18 @@ class MusicVAEProcessor(ProcessorMixin):
             raise ValueError(f"min_pitch and max_pitch must be MIDI pitches in order, got {min_pitch!r} and {max_pitch!r}.")
         if original_programs not in range(1, 129):
             raise ValueError(f"original_programs must be 1..128, got {original_programs!r}.")
-        if chords and representation != "melody":
-            raise ValueError(f"chords go with the representation 'melody', not with {representation!r}.")
+        if chords and representation not in ("melody", "multitrack"):
+            raise ValueError(f"chords go with the representations 'melody' and 'multitrack', not with {representation!r}.")
+        if (num_velocity_bins, max_tracks, max_track_events) != (VELOCITY_BINS, MAX_TRACKS, MAX_TRACK_TOKENS):
+            raise ValueError(
+                f"Multitrack bars have {VELOCITY_BINS} velocity bins and {MAX_TRACKS} tracks of {MAX_TRACK_TOKENS} events, "
+                f"not {num_velocity_bins}, {max_tracks} and {max_track_events}."
+            )
+        if representation == "multitrack" and (num_bars, 4 * steps_per_quarter) != (1, STEPS_PER_BAR):
+            raise ValueError(
+                f"Multitrack sequences are 1 bar of {STEPS_PER_BAR // 4} steps per quarter note, not {num_bars} of "
+                f"{steps_per_quarter}."
+            )
         if (corruptions or hits_control) and representation != "groove":
             raise ValueError(f"corruptions and hits_control belong to the representation 'groove', not {representation!r}.")
         self.representation = representation
@@ -181,6 +206,9 @@ class MusicVAEProcessor(ProcessorMixin):
         self.corruptions = list(corruptions or [])
         self.hits_control = hits_control
         self.original_programs = original_programs
+        self.num_velocity_bins = num_velocity_bins
+        self.max_tracks = max_tracks
+        self.max_track_events = max_track_events
         self.codec = self._codec()
         super().__init__(**kwargs)
 
@@ -190,6 +218,8 @@ class MusicVAEProcessor(ProcessorMixin):
         if self.representation == "melody":
             kind = ChordMelodyRepresentation if self.chords else MelodyRepresentation
             return kind(*grid, *pitches, self.original_programs)
+        if self.representation == "multitrack":
+            return ChordMultitrackRepresentation() if self.chords else MultitrackRepresentation()
         if self.representation == "trio":
             return TrioRepresentation(*grid, *pitches, self.drum_classes)
         if self.representation == "groove":
@@ -265,7 +295,7 @@ class MusicVAEProcessor(ProcessorMixin):
             rng (`np.random.Generator`, *optional*): decides what the corruption `"note_dropout"` silences.
             chords (*optional*): the chords of the file, for a processor that has `chords`: a progression with one for each
                 bar, again and again ("C Am F G" or "| C Am | F G |"), or a list of (seconds, symbol). By default the chord
-                symbols that are its text events or lyrics, which mode `"original"` does not read; or else, and for `[]`, the
+                symbols that are its text events, markers or lyrics, which mode `"original"` does not read; or else, and for `[]`, the
                 chords that its notes suggest.
 
         Returns:
@@ -290,7 +320,7 @@ class MusicVAEProcessor(ProcessorMixin):
         if return_tensors != "pt":
             features = MusicVAEFeatures({name: value.numpy() for name, value in features.items()}, return_tensors)
         features.windows = [self._window(notes, origin) for origin in found.origins[:max_windows]]
-        features.rejections = found.rejections
+        features.rejections, features.reductions = found.rejections, found.reductions
         return features
 
     def extract(self, notes: NoteSequence, mode: str | None = None) -> Extraction:
@@ -314,7 +344,7 @@ class MusicVAEProcessor(ProcessorMixin):
         sequences: Tensor | np.ndarray | list,
         tempo: float = 120.0,
         program: int = 0,
-        velocity: int = 80,
+        velocity: int | None = None,
         chords: str | np.ndarray | Tensor | None = None,
     ) -> pretty_midi.PrettyMIDI | list[pretty_midi.PrettyMIDI]:
         """Sequences to MIDI: one sequence, (T,) or (T, ...), to one `PrettyMIDI`, a batch of N to a list of N. Any T.
@@ -322,15 +352,17 @@ class MusicVAEProcessor(ProcessorMixin):
         Args:
             tempo (`float`, defaults to 120.0): quarter notes per minute, 10..1000.
             program (`int`, defaults to 0): General MIDI instrument of a melody, 0..127; drums are drums.
-            velocity (`int`, defaults to 80): of every note that has none of its own, 1..127.
+            velocity (`int`, *optional*): of every note that has none of its own, 1..127; 80, in multitrack bars 100.
             chords (*optional*): chords to write above the notes, as text events: a progression ("C Am F G"), chord numbers
-                (T,) or controls (T, 49), the same for all sequences; or controls (N, T, 49), for each its own.
+                (T,) or controls (T, 49), the same for all sequences; or controls (N, T, 49), for each its own. Of multitrack
+                bars, numbers are for each of the 96 steps, and controls for each of the 512 tokens.
 
         Raises:
             ValueError: for an argument out of range, or events that this representation does not have.
         """
         if not (math.isfinite(tempo) and 10 <= tempo <= 1000):
             raise ValueError(f"tempo must be between 10 and 1000 quarter notes per minute, got {tempo}.")
+        velocity = self.codec.default_velocity if velocity is None else velocity
         if program not in range(128) or velocity not in range(1, 128):
             raise ValueError(f"program must be 0..127 and velocity 1..127, got {program} and {velocity}.")
         sequences = np.asarray(sequences.cpu() if isinstance(sequences, Tensor) else sequences)
@@ -347,19 +379,19 @@ class MusicVAEProcessor(ProcessorMixin):
         seconds_per_step = 60.0 / tempo / self.steps_per_quarter
         midi.instruments += self.codec.instruments(sequences, seconds_per_step, program, velocity)
         if chords is not None:
-            steps = as_chords(chords, len(sequences), self.steps_per_bar)
-            midi.text_events += chord_texts(steps, seconds_per_step, self.mode)
+            midi.text_events += self.codec.chord_texts(chords, sequences, seconds_per_step, self.mode)
         return midi
 
     def chord_controls(self, progression: str) -> Tensor:
         """A chord progression as the `controls` (T, 49) of a window, for [`MusicVAEModel.decode`]: a chord for each bar
-        ("C Am"), or bars between `|` whose chords share the bar ("| C Am | F G |"); a shorter one starts again.
+        ("C Am"), or bars between `|` whose chords share the bar ("| C Am | F G |"); a shorter one starts again. Multitrack
+        bars, whose controls are by token and not by time, take one chord.
 
         Raises:
             ChordSymbolError: for a symbol that cannot be read; names the symbol and the bar.
             ValueError: where the progression is longer than a window.
         """
-        return chord_controls(chord_progression(progression, self.window_steps, self.steps_per_bar))
+        return self.codec.progression_controls(progression)
 
     @staticmethod
     def _note_sequence(source) -> NoteSequence:

@@ -3,8 +3,9 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from .recurrence import Packing, Recurrence
 
 LSTMState = list[tuple[Tensor, Tensor]]
 """One (hidden, cell) pair per layer."""
@@ -60,58 +61,68 @@ class LSTM(nn.LSTM):
             parts (`list[Tensor]`): inputs side by side, each (B, T, size), or (B, 1, size) where it is the same at every
                 step; at least one has all T steps.
             state (`tuple[Tensor, Tensor]`, *optional*): hidden and cell, both (layers * directions, B, hidden_size).
-            lengths (`Tensor` of shape (B,), *optional*): valid steps of each sequence; the outputs are packed then.
+            lengths (`Tensor` of shape (B,), *optional*): valid steps of each sequence, at least 1; the outputs behind them
+                are zeros.
         """
         on_cpu = parts[0].device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-        if lengths is None and on_cpu and torch.is_grad_enabled():
-            return self._forward_by_steps(parts, state)
+        if on_cpu and torch.is_grad_enabled():
+            return self._forward_by_steps(parts, state, lengths)
         steps = max(part.shape[1] for part in parts)
         inputs = self.input_dropout(torch.cat([part.expand(-1, steps, -1) for part in parts], dim=-1))
-        if lengths is not None:
-            inputs = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        return super().forward(inputs, state)
+        if lengths is None:
+            return super().forward(inputs, state)
+        inputs = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        outputs, state = super().forward(inputs, state)
+        return pad_packed_sequence(outputs, batch_first=True, total_length=steps)[0], state
 
     def _forward_by_steps(
-        self, parts: list[Tensor], state: tuple[Tensor, Tensor] | None
+        self, parts: list[Tensor], state: tuple[Tensor, Tensor] | None, lengths: Tensor | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         directions = ["", "_reverse"] if self.bidirectional else [""]
+        batch_size, steps = len(parts[0]), max(part.shape[1] for part in parts)
+        packing = Packing(torch.full((batch_size,), steps) if lengths is None else lengths.cpu(), steps)
         if state is None:
-            shape = (self.num_layers * len(directions), len(parts[0]), self.hidden_size)
+            shape = (self.num_layers * len(directions), batch_size, self.hidden_size)
             state = (parts[0].new_zeros(shape), parts[0].new_zeros(shape))
         if self.training and self.input_dropout.p > 0:  # a mask of its own for every step
-            steps = max(part.shape[1] for part in parts)
             parts = [part.expand(-1, steps, -1) for part in parts]
-        parts = [self.input_dropout(part) for part in parts]
+        rows = [packing.pack(part) if part.shape[1] == steps else part.squeeze(1) for part in parts]
+        rows = [self.input_dropout(part) for part in rows]
         last_hidden, last_cell = [], []
         for layer in range(self.num_layers):
             outputs = []
             for suffix in directions:
                 index = len(last_hidden)
                 weight_ih, weight_hh, bias = self.weights(layer, suffix)
-                gates = input_gates(parts, weight_ih, bias)
+                gates = input_gates(rows, weight_ih, bias, packing)
                 if suffix:
-                    gates = gates.flip(0)
-                hidden, cell = Recurrence.apply(gates, weight_hh, state[0][index], state[1][index])
-                last_hidden.append(hidden[-1])
-                last_cell.append(cell)
-                outputs.append(hidden.flip(0) if suffix else hidden)
-            output = torch.cat(outputs, dim=-1).transpose(0, 1)
-            parts = [F.dropout(output, self.dropout, self.training)]
-        return output, (torch.stack(last_hidden), torch.stack(last_cell))
+                    gates = packing.reverse(gates)
+                first = (part[index][packing.order] for part in state)
+                hidden, cell = Recurrence.apply(gates, weight_hh, *first, packing.batch_sizes)
+                last_hidden.append(packing.last(hidden))
+                last_cell.append(packing.last(cell))
+                outputs.append(packing.reverse(hidden) if suffix else hidden)
+            output = torch.cat(outputs, dim=-1)
+            rows = [F.dropout(output, self.dropout, self.training)]
+        return packing.unpack(output), (torch.stack(last_hidden), torch.stack(last_cell))
 
 
-def input_gates(parts: list[Tensor], weight: Tensor, bias: Tensor) -> Tensor:
-    """`linear(concatenated parts, weight, bias)` with the steps first: parts (B, T or 1, size) to (T, B, features).
+def input_gates(parts: list[Tensor], weight: Tensor, bias: Tensor, packing: Packing) -> Tensor:
+    """`linear(concatenated parts, weight, bias)` of packed steps: parts (P, size), or (B, size) where they are the same at
+    every step, to (P, features).
 
     A part that is mostly zeros, such as one-hot events, is looked up; one that is the same at every step is multiplied once.
     """
-    gates = bias
+    gates, constant = None, bias
     columns = weight.split([part.shape[-1] for part in parts], dim=-1)
     for part, weight_columns in zip(parts, columns, strict=True):
-        part = part.transpose(0, 1)
         is_sparse = not part.requires_grad and 4 * int(part.count_nonzero()) < part.numel()
-        gates = gates + (_sparse_linear(part, weight_columns) if is_sparse else F.linear(part, weight_columns))
-    return gates
+        product = _sparse_linear(part, weight_columns) if is_sparse else F.linear(part, weight_columns)
+        if len(part) == packing.size:
+            gates = product if gates is None else gates + product
+        else:
+            constant = constant + product
+    return gates + (bias if constant is bias else packing.spread(constant))
 
 
 def _sparse_linear(inputs: Tensor, weight: Tensor) -> Tensor:
@@ -127,59 +138,6 @@ def _sparse_linear(inputs: Tensor, weight: Tensor) -> Tensor:
         per_sample_weights=rows[places[:, 0], places[:, 1]],
     )
     return sums.view(*inputs.shape[:-1], -1)
-
-
-class Recurrence(torch.autograd.Function):
-    """The steps of an LSTM layer whose inputs have been multiplied already. On CPUs, about a third faster than `nn.LSTM`,
-    which keeps one product per step for the gradient of the recurrent weight where one for all steps will do."""
-
-    @staticmethod
-    def forward(ctx, gates: Tensor, weight: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        """Gates (T, B, 4 * hidden_size) in the order input, forget, candidate, output, the recurrent weight
-        (4 * hidden_size, hidden_size), and the first hidden and cell (B, hidden_size) to the hidden of every step
-        (T, B, hidden_size) and the last cell."""
-        steps, size = len(gates), hidden.shape[-1]
-        activated = torch.empty_like(gates)
-        hiddens = gates.new_empty(steps + 1, *hidden.shape)
-        cells, squashed = torch.empty_like(hiddens), torch.empty_like(hiddens[1:])
-        hiddens[0], cells[0] = hidden, cell
-        for step in range(steps):
-            torch.addmm(gates[step], hiddens[step], weight.t(), out=activated[step])
-            input_gate, forget_gate, candidate, output_gate = activated[step].split(size, dim=-1)
-            activated[step][:, : 2 * size].sigmoid_()
-            candidate.tanh_()
-            output_gate.sigmoid_()
-            torch.mul(forget_gate, cells[step], out=cells[step + 1])
-            cells[step + 1].addcmul_(input_gate, candidate)
-            torch.tanh(cells[step + 1], out=squashed[step])
-            torch.mul(output_gate, squashed[step], out=hiddens[step + 1])
-        ctx.save_for_backward(activated, hiddens, cells, squashed, weight)
-        return hiddens[1:], cells[-1]
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, hiddens_gradient: Tensor, cell_gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Back through time; the gradient of the weight is one product over all steps."""
-        activated, hiddens, cells, squashed, weight = ctx.saved_tensors
-        gates_gradient = torch.empty_like(activated)
-        hidden_gradient = torch.zeros_like(hiddens[0])
-        for step in reversed(range(len(activated))):
-            gates = activated[step].chunk(4, dim=-1)
-            input_gate, forget_gate, candidate, output_gate = gates
-            to_input, to_forget, to_candidate, to_output = gates_gradient[step].chunk(4, dim=-1)
-            hidden_gradient = hidden_gradient + hiddens_gradient[step]
-            cell_gradient = cell_gradient + hidden_gradient * output_gate * (1 - squashed[step].square())
-            torch.mul(hidden_gradient, squashed[step], out=to_output)
-            torch.mul(cell_gradient, candidate, out=to_input)
-            torch.mul(cell_gradient, cells[step], out=to_forget)
-            torch.mul(cell_gradient, input_gate, out=to_candidate)
-            cell_gradient = cell_gradient * forget_gate
-            for gradient, gate in ((to_input, input_gate), (to_forget, forget_gate), (to_output, output_gate)):
-                gradient.mul_(gate * (1 - gate))
-            to_candidate.mul_(1 - candidate.square())
-            hidden_gradient = gates_gradient[step] @ weight
-        weight_gradient = gates_gradient.flatten(0, 1).t() @ hiddens[:-1].flatten(0, 1)
-        return gates_gradient, weight_gradient, hidden_gradient, cell_gradient
 
 
 class LSTMStepper:
@@ -201,8 +159,8 @@ class LSTMStepper:
 
     def __init__(self, lstm: LSTM, constant: Tensor, varying_size: int):
         on_cpu = constant.device.type == "cpu"
-        self.batch_size = len(constant)
-        self.padding = max(self.LEAST_COLUMNS - self.batch_size, 0) if on_cpu and self.batch_size > 1 else 0
+        self.least_columns = self.LEAST_COLUMNS if on_cpu else 1
+        self._set_batch_size(len(constant))
         weights = [lstm.weights(layer) for layer in range(lstm.num_layers)]
         first_weight, _, first_bias = weights[0]
         controls_from = varying_size + constant.shape[1]
@@ -220,6 +178,17 @@ class LSTMStepper:
     def start(self, state: LSTMState) -> LSTMState:
         """The state before the first step: (hidden, cell) by layer, both (B, hidden_size), as [`step`] takes it."""
         return [(self._columns(hidden), self._columns(cell)) for hidden, cell in state]
+
+    def _set_batch_size(self, batch_size: int):
+        self.batch_size = batch_size
+        self.padding = max(self.least_columns - batch_size, 0) if batch_size > 1 else 0
+
+    def keep(self, kept: Tensor, state: LSTMState) -> LSTMState:
+        """Goes on with some rows of the batch only: their indices (kept,), and the state of all, to their state."""
+        self._set_batch_size(len(kept))
+        columns = F.pad(kept, (0, self.padding))  # whatever the padding holds: nobody reads it
+        self.constant_gates = self.constant_gates.index_select(1, columns)
+        return [(hidden.index_select(1, columns), cell.index_select(1, columns)) for hidden, cell in state]
 
     def _columns(self, rows: Tensor) -> Tensor:
         """(B, features) to (features, columns): B and the padding."""

@@ -11,7 +11,7 @@ representation may have both look the same.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ import pretty_midi
 import torch
 from torch import Tensor
 
+from .chords import as_chords, chord_controls, chord_progression, chord_texts
 from .note_sequence import NoteSequence
 from .pieces import Piece, Rejection, bars_text
 
@@ -45,11 +46,13 @@ class Extraction:
         examples (`ndarray` of shape (N, *example_shape)): windows, none twice in mode "musical".
         origins (list of N [`Origin`]).
         rejections (list of [`Rejection`]): what could not be used, and why.
+        reductions (list of [`Rejection`]): what was left out of examples that are there all the same.
     """
 
     examples: np.ndarray
     origins: list[Origin]
     rejections: list[Rejection]
+    reductions: list[Rejection] = field(default_factory=list)
 
 
 class Line(NamedTuple):
@@ -90,6 +93,7 @@ class Representation:
         transposition (`int`): training shifts examples by up to so many semitones unless it is told otherwise; 0: this
             music has no pitches to shift.
         random_features (`bool`): whether [`features`] draws from its `rng`.
+        default_velocity (`int`): of written notes that have none of their own.
     """
 
     name: str
@@ -104,6 +108,7 @@ class Representation:
     melodic: tuple[int, ...] = ()
     transposition: int = 0
     random_features: bool = False
+    default_velocity: int = 80
 
     def __init__(self, num_bars: int, steps_per_quarter: int):
         self.num_bars = num_bars
@@ -163,6 +168,16 @@ class Representation:
         """One sequence (T, *sequence_shape), any T, as instruments with notes in seconds. `program` is the General MIDI
         instrument of a melody; `velocity` that of every note that has none of its own."""
         raise NotImplementedError
+
+    def chord_texts(
+        self, chords: "str | np.ndarray | Tensor", sequence: np.ndarray, seconds_per_step: float, mode: str
+    ) -> list[pretty_midi.Text]:
+        """Chords above a `sequence` as text events: see [`as_chords`] for what they can be."""
+        return chord_texts(as_chords(chords, len(sequence), self.steps_per_bar), seconds_per_step, mode)
+
+    def progression_controls(self, progression: str) -> Tensor:
+        """A chord progression as `controls` (T, 49) of a window."""
+        return chord_controls(chord_progression(progression, self.window_steps, self.steps_per_bar))
 
     # What subclasses share.
 

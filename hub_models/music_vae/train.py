@@ -38,6 +38,7 @@ from .data import (
 from .drum_maps import DRUM_MAPS
 from .grooves import CORRUPTIONS
 from .modeling_music_vae import MusicVAEModel
+from .output_heads import PADDING
 from .processing_music_vae import MODES, MusicVAEProcessor
 
 
@@ -142,11 +143,15 @@ def build_processor(options: argparse.Namespace, config: MusicVAEConfig) -> Musi
     if options.corruptions is not None:
         settings["corruptions"] = options.corruptions
     if options.init_from:
-        steps_per_bar = MusicVAEProcessor.from_pretrained(options.init_from).steps_per_bar
-        settings["num_bars"] = config.max_sequence_length // steps_per_bar
+        settings["num_bars"] = _bars_of(MusicVAEProcessor.from_pretrained(options.init_from), config)
         return MusicVAEProcessor.from_pretrained(options.init_from, **settings)
-    settings["num_bars"] = config.max_sequence_length // MusicVAEProcessor.from_preset(options.preset).steps_per_bar
+    settings["num_bars"] = _bars_of(MusicVAEProcessor.from_preset(options.preset), config)
     return MusicVAEProcessor.from_preset(options.preset, **settings)
+
+
+def _bars_of(processor: MusicVAEProcessor, config: MusicVAEConfig) -> int:
+    """Bars in the model's sequences; a bar need not be as many tokens as it has steps."""
+    return config.max_sequence_length // (processor.window_steps // processor.num_bars)
 
 
 def build_datasets(
@@ -214,7 +219,8 @@ def compute_metrics(model: Any, batch: dict[str, torch.Tensor], generator: torch
         whole = getattr(model, "module", model)
         labels, controls = batch["labels"], batch.get("controls")
         sampled = whole.decode(output.latents, labels.shape[1], 1.0, generator, controls)
-        metrics["sampled_accuracy"] = whole.decoder.head.matches(sampled, labels).mean()
+        matches = whole.decoder.head.matches(sampled, labels)
+        metrics["sampled_accuracy"] = matches[labels != PADDING].mean() if labels.ndim == 2 else matches.mean()
     return metrics
 
 

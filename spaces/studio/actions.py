@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import secrets
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import clip as clips
@@ -24,6 +26,13 @@ MAX_RENDER_SECONDS = 10 * 60
 SAMPLE_RATE, LONG_SAMPLE_RATE, LONG_SECONDS = 44_100, 32_000, 120
 
 
+class Stopped(StudioError):
+    """A person stopped the work."""
+
+    def __init__(self):
+        super().__init__("Stopped; what was there before is still there.")
+
+
 def in_sentences(action: Callable) -> Callable:
     """Turns what an action raises into a sentence on the page; never a traceback, never a path of the server."""
 
@@ -33,6 +42,9 @@ def in_sentences(action: Callable) -> Callable:
             return action(*args, **kwargs)
         except gr.Error:
             raise
+        except Stopped as stopped:
+            gr.Info(str(stopped))
+            return gr.skip()
         except Exception as error:
             if _is_for_people(error):
                 raise gr.Error(str(error), print_exception=False) from error
@@ -70,6 +82,38 @@ def files_for_page(clip: Clip, tempo: float, program: int) -> dict[str, bytes]:
     if clips.seconds(clip, tempo) < MAX_RENDER_SECONDS - 1:
         return files(clip, tempo, program)
     return {"midi": midi.to_bytes(clips.to_midi(clip, tempo, program))}
+
+
+class Brakes:
+    """Lets people stop what is being made for them, each their own."""
+
+    def __init__(self):
+        self._pressed: dict[str, threading.Event] = {}
+
+    @contextlib.contextmanager
+    def running(self, session: str | None, report: Callable[[float, str], None]) -> Iterator[Callable[[float, str], None]]:
+        """Gives a `report` that raises `Stopped` once the person of this session has pressed Stop."""
+        pressed = threading.Event()
+        if session:
+            self._pressed[session] = pressed
+
+        def report_unless_stopped(fraction: float, text: str) -> None:
+            if pressed.is_set():
+                raise Stopped
+            report(fraction, text)
+
+        try:
+            yield report_unless_stopped
+        finally:
+            if session and self._pressed.get(session) is pressed:
+                del self._pressed[session]
+
+    def stop(self, session: str | None) -> bool:
+        """Stops what runs for a session; whether anything does."""
+        pressed = self._pressed.get(session)
+        if pressed:
+            pressed.set()
+        return pressed is not None
 
 
 def choose_seed(seed: Any, keep: bool) -> int:

@@ -10,18 +10,20 @@ from collections.abc import Callable
 from typing import Any
 
 import actions
+import band as bands
 import clip as clips
 import gradio as gr
 import grooves
 import songs
 import validate
 from actions import MODEL_QUEUE, RENDER_QUEUE, in_sentences
+from band import Bandstand
 from engine import Engine
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
 
-def add_endpoints(engine: Engine) -> None:
+def add_endpoints(engine: Engine, stand: Bandstand) -> None:
     """Registers the endpoints in the surrounding `gr.Blocks`."""
     names = list(engine.entries)
 
@@ -34,9 +36,9 @@ def add_endpoints(engine: Engine) -> None:
         """The models of this Studio.
 
         Returns:
-            list of objects with name, description, representation ("melody", "drums", "trio" or "groove": drums with feel),
-            bars, attributes, and puts_back: what a groove model adds to what it is shown ("humanize": velocity and timing,
-            "tap": all but the rhythm, "add_closed_hi_hat").
+            list of objects with name, description, representation ("melody", "drums", "trio", "groove": drums with feel, or
+            "multitrack": bars of a band, for /arrange), bars, attributes, and puts_back: what a groove model adds to what it
+            is shown ("humanize": velocity and timing, "tap": all but the rhythm, "add_closed_hi_hat").
         """
         return [
             {
@@ -44,10 +46,10 @@ def add_endpoints(engine: Engine) -> None:
                 "description": entry.description,
                 "representation": entry.representation,
                 "bars": entry.bars,
-                "attributes": list(entry.attributes),
+                "attributes": list(stand.attributes(name) if name in stand.entries else entry.attributes),
                 "puts_back": list(entry.corruptions),
             }
-            for entry in engine.entries.values()
+            for name, entry in {**engine.entries, **stand.entries}.items()
         ]
 
     def extract(model: str, file: str, progress=gr.Progress()) -> dict:
@@ -247,11 +249,7 @@ def add_endpoints(engine: Engine) -> None:
         """
         checked = clips.check(clip)
         made = actions.files(checked, validate.tempo(tempo), validate.program(program))
-        name = clips.file_name(checked)
-        return tuple(
-            save_bytes_to_cache(made[kind], f"{name}.{extension}", get_upload_folder())
-            for kind, extension in (("midi", "mid"), ("wav", "wav"))
-        )
+        return _cached(made, clips.file_name(checked))
 
     def smooth_song(
         model: str, file: str, width: float, temperature: float, seed: int, progress=gr.Progress()
@@ -325,14 +323,63 @@ def add_endpoints(engine: Engine) -> None:
         value = None if value is None else validate.strength(value)
         return change_song(model, file, songs.hold(engine, model, attribute, value), temperature, seed, progress)
 
+    def arrange(
+        model: str,
+        progression: str,
+        bars: int | None,
+        style: str | None,
+        style_bar: int | None,
+        to_style: str | None,
+        to_style_bar: int | None,
+        strengths: dict | None,
+        tempo: float,
+        temperature: float,
+        seed: int,
+        progress=gr.Progress(),
+    ) -> tuple[str, str | None, dict]:
+        """A song for a whole band over a chord progression: one style all through, or one that turns into another.
+
+        Args:
+            model: name of a model whose representation is "multitrack".
+            progression: a chord for each bar, "C Am F G", or bars between bar lines, "| C Am | F G |"; starts again until
+                the song is full.
+            bars: 1 to 256; none: as many as the progression.
+            style: a standard MIDI file, at most 5 MB, to take the style from; none: a random one.
+            style_bar: number of the bar to take, from 1; none: the first that can be read.
+            to_style: a file with the style to arrive at; none: the first style stays.
+            to_style_bar: number of its bar.
+            strengths: object of attribute name to strength, -2 to 2, by which every bar is moved.
+            tempo: quarter notes per minute, 20 to 300.
+            temperature: above 0, at most 5.
+            seed: 0 to 2147483647; the same seed gives the same song.
+
+        Returns:
+            midi: the song, an instrument on each track and the chords as markers.
+            wav: the same; none where it lasts longer than ten minutes.
+            summary: object with title, chords (of each bar), tracks (name, program, is_drum, notes), silent_bars, seconds,
+                and styles: for each file its reductions (what was left out of bars) and rejections (bars not read, and why).
+        """
+        tempo, temperature, seed = validate.tempo(tempo), validate.temperature(temperature), validate.seed(seed)
+        chords = bands.progression(progression, bars)
+        styles, remarks = [], []
+        for file, bar in ((style, style_bar), (to_style, to_style_bar)):
+            if file:
+                found = stand.read(model, file, report=progress)
+                styles.append(found["styles"][0] if bar is None else stand.read_bar(model, file, validate.bar(bar)))
+                remarks.append({"reductions": found["reductions"], "rejections": found["rejections"]})
+        if not style:
+            styles.insert(0, stand.sample(model, temperature, seed, progress))
+        song = stand.make(model, bands.Wish(chords, tuple(styles), temperature, seed, strengths or {}), report=progress)
+        progress(0.85, "Rendering")
+        music = stand.midi(song, tempo)
+        made = bands.files(music, song.num_bars, tempo)
+        midi_file, wav_file = _cached(made, clips.file_name({"name": song.title}))
+        return midi_file, wav_file, {**bands.summary(song, music, tempo), "styles": remarks}
+
     def change_song(model, file, edit, temperature, seed, progress, **way) -> tuple[str, str | None]:
         temperature, seed = validate.temperature(temperature), validate.seed(seed)
         written = songs.change(engine, model, existing(file), edit, temperature, seed, progress, **way)
-        made = songs.files(written.midi)
-        return tuple(
-            save_bytes_to_cache(made[kind], f"song.{extension}", get_upload_folder()) if kind in made else None
-            for kind, extension in (("midi", "mid"), ("wav", "wav"))
-        )
+        return _cached(songs.files(written.midi), "song")
 
     with gr.Column(visible=False):
         model = gr.Textbox(names[0] if names else "", label="Model")
@@ -349,6 +396,9 @@ def add_endpoints(engine: Engine) -> None:
         seed = gr.Number(0, label="Seed")
         steps = gr.Number(8, label="Steps")
         size = gr.Number(7, label="Size")
+        band_model = gr.Textbox(next(iter(stand.entries), ""), label="Band model")
+        progression, bars = gr.Textbox("C G Am F", label="Progression"), gr.Number(None, label="Bars")
+        style_bar, to_style_bar = gr.Number(None, label="Bar"), gr.Number(None, label="Other bar")
         tempo = gr.Number(120, label="Tempo")
         program = gr.Number(0, label="Program")
         answer = gr.JSON(label="Answer")
@@ -373,4 +423,15 @@ def add_endpoints(engine: Engine) -> None:
     way = [start, end, fit]
     add(morph_songs, [model, file, other_file, *way, temperature, seed], [midi_file, wav_file], MODEL_QUEUE)
     add(hold_in_song, [model, file, attribute, value, temperature, seed], [midi_file, wav_file], MODEL_QUEUE)
+    files = [file, style_bar, other_file, to_style_bar]
+    made = [midi_file, wav_file, answer]
+    add(arrange, [band_model, progression, bars, *files, strengths, tempo, temperature, seed], made, MODEL_QUEUE)
     add(render, [one, tempo, program], [midi_file, wav_file], RENDER_QUEUE)
+
+
+def _cached(made: dict[str, bytes], name: str) -> tuple[str, str | None]:
+    """Paths of the files of a piece of music, in Gradio's cache; None for one that there is not."""
+    return tuple(
+        save_bytes_to_cache(made[kind], f"{name}.{extension}", get_upload_folder()) if kind in made else None
+        for kind, extension in (("midi", "mid"), ("wav", "wav"))
+    )

@@ -16,13 +16,11 @@ import api
 import gradio as gr
 import validate
 from actions import MODEL_QUEUE
+from band import Bandstand, find_bands
 from components.theme import STYLE, theme
 from engine import Engine, find_models
-from tabs import grooves, morph, songs
+from tabs import band, grooves, morph, songs
 from tabs.parts import connect
-
-# The tabs, in order; each module has TITLE and build(engine), which gives the `Desk` that other tabs see, or None.
-TABS = (morph, grooves, songs)
 
 FILES_LIVE_SECONDS = 3600
 MAX_WAITING = 32
@@ -30,7 +28,7 @@ MAX_WAITING = 32
 HEADER = """
 <header class="masthead">
   <h1>Encore <span>Studio</span></h1>
-  <p>Melodies, trios and drums that turn into one another, with MusicVAE. Runs here, on this machine.</p>
+  <p>Melodies, drums and whole bands that turn into one another, with MusicVAE. Runs here, on this machine.</p>
 </header>
 """
 
@@ -41,22 +39,25 @@ def build(models: str | Path | None = None) -> gr.Blocks:
     Args:
         models: a folder of model folders; default those that $ENCORE_STUDIO_MODELS names, else the bundled ones.
     """
-    engine = Engine(find_models(models))
+    engine, bandstand = Engine(find_models(models)), Bandstand(find_bands(models))
+    # In order; each module has TITLE and build(engine), which gives the `Desk` that other tabs see, or None.
+    tabs = ((morph, engine), (grooves, engine), (band, bandstand), (songs, engine))
     with gr.Blocks(
         title="Encore Studio", fill_width=True, delete_cache=(FILES_LIVE_SECONDS // 2, FILES_LIVE_SECONDS)
     ) as page:
         gr.HTML(HEADER, apply_default_css=False, js_on_load=None)
         with gr.Tabs(elem_id="tabs", elem_classes="rooms") as rooms:
-            desks = {}
-            for tab in TABS:
+            desks = []
+            for tab, source in tabs:
                 with gr.Tab(tab.TITLE, id=tab.TITLE) as room:
-                    desk = desks[tab.TITLE] = tab.build(engine)
+                    desk = tab.build(source)
+                desks.append(desk)
                 if desk and desk.opened:
                     room.select(desk.opened, show_progress="hidden", api_visibility="private", **MODEL_QUEUE)
         # One thing sounds at a time, and only what is to be seen.
         rooms.select(None, None, None, js="() => window.encore?.silence()")
-        connect(rooms, desks[morph.TITLE], desks[grooves.TITLE])
-        api.add_endpoints(engine)
+        connect(rooms, desks)
+        api.add_endpoints(engine, bandstand)
     return page.queue(max_size=MAX_WAITING)
 
 

@@ -105,6 +105,17 @@ class ModelEntry:
         """Names of the attributes whose vectors lie beside the weights."""
         return tuple(ATTRIBUTE_LABELS) if (self.folder / ATTRIBUTES_FILE).is_file() else ()
 
+    @property
+    def vector_names(self) -> tuple[str, ...]:
+        """Names of the vectors in that file, read without what loads a model."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.folder / ATTRIBUTES_FILE, framework="numpy") as file:
+                return tuple(file.keys())
+        except (OSError, SafetensorError):
+            return ()
+
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -115,21 +126,25 @@ class LoadedModel:
     attribute_vectors: dict[str, torch.Tensor]
 
 
-def find_models(folder: str | os.PathLike | None = None) -> list[ModelEntry]:
-    """The models to offer: the subfolders of `folder` (or of $ENCORE_STUDIO_MODELS), else those bundled with Encore."""
+def model_folders(folder: str | os.PathLike | None = None) -> list[ModelEntry]:
+    """All model folders: the subfolders of `folder` (or of $ENCORE_STUDIO_MODELS), else those bundled with Encore."""
     folder = folder or os.environ.get(MODELS_VARIABLE)
     if folder:
-        found = [
-            ModelEntry(path.parent.name, path.parent, path.parent.name)
-            for path in Path(folder).glob("*/processor_config.json")
-        ]
-        order = {kind: number for number, kind in enumerate(("melody", "trio", "drums"))}
-        return sorted(filter(_is_playable, found), key=lambda entry: (order[entry.kind], entry.bars, entry.name))
+        paths = sorted(path.parent for path in Path(folder).glob("*/processor_config.json"))
+        return [ModelEntry(path.name, path, path.name) for path in paths]
     from hub_models import list_bundled
 
-    # Bundled models of other families have tabs of their own.
-    entries = [ModelEntry(model.name, Path(model.path), model.description) for model in list_bundled()]
-    return [entry for entry in entries if entry.name.startswith("music-vae-") and _is_playable(entry)]
+    return [ModelEntry(model.name, Path(model.path), model.description) for model in list_bundled()]
+
+
+def find_models(folder: str | os.PathLike | None = None) -> list[ModelEntry]:
+    """The models whose clips are melodies, drums or trios, in `model_folders`."""
+    entries = model_folders(folder)
+    if not (folder or os.environ.get(MODELS_VARIABLE)):
+        # Bundled models of other families have tabs of their own.
+        return [entry for entry in entries if entry.name.startswith("music-vae-") and _is_playable(entry)]
+    order = {kind: number for number, kind in enumerate(("melody", "trio", "drums"))}
+    return sorted(filter(_is_playable, entries), key=lambda entry: (order[entry.kind], entry.bars, entry.name))
 
 
 def _is_playable(entry: ModelEntry) -> bool:

@@ -12,6 +12,8 @@ MIN_STEPS, MAX_STEPS = 2, 16
 MAX_STRENGTH = 2.0
 MAX_TAPS = 512
 MAX_WIDTH = 16.0
+MAX_SONG_BARS = 256
+MAX_PROGRESSION = 8_000  # characters
 MAX_UPLOAD_BYTES = 5_000_000
 
 
@@ -40,6 +42,16 @@ def seed(value: Any) -> int:
 def steps(value: Any) -> int:
     """Clips of a morph, both ends counted."""
     return _whole("The number of steps", value, MIN_STEPS, MAX_STEPS)
+
+
+def bars(value: Any) -> int:
+    """Of a song for a band."""
+    return _whole("The number of bars", value, 1, MAX_SONG_BARS)
+
+
+def bar(value: Any) -> int:
+    """The number of a bar in a file."""
+    return _whole("The number of a bar", value, 1, 100_000)
 
 
 def grid_size(value: Any) -> int:

@@ -80,7 +80,7 @@ def labels_of(targets: np.ndarray, config: MusicVAEConfig) -> torch.Tensor:
     targets = tensor(targets).float()
     match config.output_type:
         case "categorical":
-            return targets.argmax(dim=-1)
+            return torch.where(targets.any(dim=-1), targets.argmax(dim=-1), -1)  # zeros are padding
         case "multi_categorical":
             return torch.stack([part.argmax(dim=-1) for part in targets.split(config.output_sizes, dim=-1)], dim=-1)
         case "nade":
@@ -203,13 +203,26 @@ def test_gradients(case):
 def test_greedy_sequences(case):
     _, model, arrays = case
     expected = greedy_of(arrays)
-    sequences = model.decode(tensor(arrays["z"]), expected.shape[1], temperature=None, controls=greedy_controls(arrays))
+    sequences = model.decode(
+        tensor(arrays["z"]), expected.shape[1], temperature=None, controls=greedy_controls(arrays), stopping="never"
+    )
     if model.config.output_type != "groove":
         np.testing.assert_array_equal(sequences.numpy(), expected)
         return
     drums = model.decoder.head.num_drums
     np.testing.assert_array_equal(sequences[..., :drums].numpy(), expected[..., :drums])
     assert_close(sequences, expected)
+
+
+@cases("case", "greedy_end_fn_ids")
+def test_greedy_sequences_that_stop_where_the_whole_batch_has_ended(case):
+    _, model, arrays = case
+    sequences = model.decode(tensor(arrays["z"]), temperature=None, stopping="batch")
+    np.testing.assert_array_equal(sequences.numpy(), arrays["greedy_end_fn_ids"])
+    segments = sequences.unflatten(1, (arrays["greedy_end_fn_lengths"].shape[1], -1))
+    before_the_end = (segments == model.config.end_token).cumsum(dim=-1) == 0
+    lengths = (before_the_end.sum(dim=-1) + 1).clamp(max=segments.shape[-1])
+    np.testing.assert_array_equal(lengths.numpy(), arrays["greedy_end_fn_lengths"])
 
 
 @cases("case", "greedy_outputs")

@@ -15,11 +15,11 @@ from hub_models.music_vae.processing_music_vae import PROCESSOR_PRESETS
 from .conftest import GOLDEN, assert_same_notes, golden_folders, parametrize_cases
 
 CONVERTERS = GOLDEN / "music_vae" / "converters"
-# Grooves and chords have tests of their own.
+# Grooves, chords and multitrack bars have tests of their own.
 NAMES = [
     name
     for name, arguments in PROCESSOR_PRESETS.items()
-    if arguments["representation"] != "groove" and not arguments.get("chords")
+    if arguments["representation"] not in ("groove", "multitrack") and not arguments.get("chords")
 ]
 
 

@@ -9,6 +9,7 @@ from hub_models.music_vae.output_heads import GrooveHead
 from hub_models.music_vae.recurrent import LSTM
 
 HIERARCHICAL = [name for name, preset in PRESETS.items() if "decoder_level_lengths" in preset]
+FULL_SEGMENTS = [name for name in HIERARCHICAL if "end_token" not in PRESETS[name]]
 CONTROLLED = [name for name, preset in PRESETS.items() if preset.get("control_size")]
 
 
@@ -160,17 +161,17 @@ def test_dropout_draws_a_mask_for_every_step():
 def test_a_segment_sees_the_one_before_only_through_its_last_step(preset):
     model = small(preset)
     inputs = inputs_for(model, 1)
-    latents, labels = inputs["noise"], inputs["labels"]
-    logits = model.teacher_forced_logits(latents, labels)
+    latents, labels, controls = inputs["noise"], inputs["labels"], inputs.get("controls")
+    logits = model.teacher_forced_logits(latents, labels, controls)
     inside = labels.clone()
     inside[:, 4:7] = (labels[:, 4:7] + 1) % 90
-    torch.testing.assert_close(model.teacher_forced_logits(latents, inside)[:, 8:], logits[:, 8:])
+    torch.testing.assert_close(model.teacher_forced_logits(latents, inside, controls)[:, 8:], logits[:, 8:])
     last = labels.clone()
     last[:, 7] = (labels[:, 7] + 1) % 90
-    assert not torch.allclose(model.teacher_forced_logits(latents, last)[:, 8:], logits[:, 8:])
+    assert not torch.allclose(model.teacher_forced_logits(latents, last, controls)[:, 8:], logits[:, 8:])
 
 
-@pytest.mark.parametrize("preset", HIERARCHICAL)
+@pytest.mark.parametrize("preset", FULL_SEGMENTS)
 def test_hierarchical_models_have_one_length(preset):
     model = small(preset)
     assert model.sample(2, length=5, generator=seeded()).shape[:2] == (2, 5)
@@ -205,8 +206,9 @@ def test_controls_are_needed_checked_and_heard(preset):
         model(**inputs)
     with pytest.raises(ValueError, match="controls must have the shape"):
         model.decode(inputs["noise"], controls=controls[..., 1:])
-    with pytest.raises(ValueError, match="controls must have the shape"):
-        model.decode(inputs["noise"], length=99, controls=controls)
+    if model.config.end_token is None:
+        with pytest.raises(ValueError, match="controls must have the shape"):
+            model.decode(inputs["noise"], length=99, controls=controls)
     shared = model.decode(inputs["noise"], temperature=None, controls=controls[0])
     torch.testing.assert_close(shared[0], model.decode(inputs["noise"], temperature=None, controls=controls)[0])
     other = model.teacher_forced_logits(inputs["noise"], inputs["labels"], 1 - controls)
@@ -279,6 +281,8 @@ def test_feel_is_decoded_for_exactly_the_given_hits():
         ("cat-mel_2bar_small", {"control_hidden_sizes": [4]}, "control_hidden_sizes needs"),
         ("groovae_4bar", {"output_size": 28}, "multiple of 3"),
         ("cat-mel_2bar_small", {"control_size": -1}, "control_size must be between"),
+        ("cat-mel_2bar_small", {"end_token": 4}, "end_token needs output_type 'categorical' and decoder_level_lengths"),
+        ("hier-multiperf_vel_1bar_med", {"end_token": 490}, "end_token must be an event, 0..489"),
     ],
 )
 def test_parts_that_do_not_fit_together_are_refused(preset, fields, message):

@@ -7,6 +7,7 @@ LONG_MELODY, TRIO = "music-vae-tiny-melody-16", "music-vae-tiny-trio"
 HUMANIZE = "music-vae-groove-2bar-humanize"
 TAP = "music-vae-groove-2bar-tap"
 HATS = "music-vae-groove-2bar-add-closed-hh"
+BAND = "multitrack-tiny-chords"
 
 PRESETS = {
     MELODY: "cat-mel_2bar_small",
@@ -16,12 +17,14 @@ PRESETS = {
     HUMANIZE: "groovae_2bar_humanize",
     TAP: "groovae_2bar_tap_fixed_velocity",
     HATS: "groovae_2bar_add_closed_hh",
+    BAND: "hier-multiperf_vel_1bar_med_chords",
 }
 ATTRIBUTES = ("c_diatonic", "note_density", "average_interval", "syncopation_16th", "syncopation_8th")
+BAND_ATTRIBUTES = ("pitch_range", "num_tracks", "strings", "note_density", "loudness")
 
 
 def write(folder: Path, names: tuple[str, ...] = tuple(PRESETS)) -> Path:
-    """Writes the models called `names` to folders under `folder`, the melody model with attribute vectors."""
+    """Writes the models called `names` to folders under `folder`, those of melodies and bands with attribute vectors."""
     import torch
     from safetensors.torch import save_file
 
@@ -34,10 +37,11 @@ def write(folder: Path, names: tuple[str, ...] = tuple(PRESETS)) -> Path:
         _rest_often(model)
         model.save_pretrained(folder / name)
         MusicVAEProcessor.from_preset(PRESETS[name]).save_pretrained(folder / name)
-    if MELODY in names:
-        generator = torch.Generator().manual_seed(1)
-        vectors = {name: torch.randn(8, generator=generator) for name in ATTRIBUTES}
-        save_file(vectors, folder / MELODY / "attribute_vectors.safetensors")
+    for model_name, attributes in ((MELODY, ATTRIBUTES), (BAND, BAND_ATTRIBUTES)):
+        if model_name in names:
+            generator = torch.Generator().manual_seed(1)
+            vectors = {name: torch.randn(8, generator=generator) for name in attributes}
+            save_file(vectors, folder / model_name / "attribute_vectors.safetensors")
     return folder
 
 
@@ -50,5 +54,8 @@ def _rest_often(model) -> None:
         for projection in projections:
             if projection.out_features == 27:
                 projection.bias[:9] = -1.0
+            elif projection.out_features == 490:  # many tracks are drums, and tracks end soon
+                projection.bias[488] = 5.0
+                projection.bias[489] = 4.5
             else:
                 projection.bias[0] = 2.0

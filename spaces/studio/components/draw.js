@@ -167,5 +167,5 @@ if (!window.encoreDraw) {
     return `${what}: ${value.notes.length} ${value.drums ? "hits" : "notes"}, ${range}, ${value.bars} bars`;
   };
 
-  window.encoreDraw = { roll, labels, mix, describe, make, size, cells, hit, lines, DRUMS };
+  window.encoreDraw = { pitchName, pitchRows, roll, labels, mix, describe, make, size, cells, hit, lines, DRUMS };
 }

@@ -5,6 +5,7 @@ if (!window.encore) {
   const desks = {};
   const desk = (name) => (desks[name] ??= { tempo: 120, program: 0 });
   let context = null, output = null, noise = null;
+  let into = null; // where the next voice goes, when not straight to the output
 
   const audio = () => {
     if (!context) {
@@ -43,7 +44,7 @@ if (!window.encore) {
     gain.gain.linearRampToValueAtTime(peak, when + attack);
     gain.gain.setTargetAtTime(peak * sustain, when + attack, decay / 3);
     gain.gain.setTargetAtTime(0, end, 0.04);
-    oscillator.connect(filter).connect(gain).connect(output.input);
+    oscillator.connect(filter).connect(gain).connect(into ?? output.input);
     oscillator.start(when);
     oscillator.stop(end + 0.3);
   };
@@ -56,7 +57,7 @@ if (!window.encore) {
     filter.frequency.value = hertz;
     gain.gain.setValueAtTime(level, when);
     gain.gain.exponentialRampToValueAtTime(0.001, when + seconds);
-    source.connect(filter).connect(gain).connect(output.input);
+    source.connect(filter).connect(gain).connect(into ?? output.input);
     source.start(when);
     source.stop(when + seconds);
   };
@@ -67,7 +68,7 @@ if (!window.encore) {
     oscillator.frequency.exponentialRampToValueAtTime(to, when + seconds * 0.6);
     gain.gain.setValueAtTime(level, when);
     gain.gain.exponentialRampToValueAtTime(0.001, when + seconds);
-    oscillator.connect(gain).connect(output.input);
+    oscillator.connect(gain).connect(into ?? output.input);
     oscillator.start(when);
     oscillator.stop(when + seconds);
   };
@@ -90,13 +91,20 @@ if (!window.encore) {
     oscillator.frequency.value = accent ? 1900 : 1300;
     gain.gain.setValueAtTime(accent ? 0.16 : 0.09, when);
     gain.gain.exponentialRampToValueAtTime(0.001, when + 0.045);
-    oscillator.connect(gain).connect(output.input);
+    oscillator.connect(gain).connect(into ?? output.input);
     oscillator.start(when);
     oscillator.stop(when + 0.05);
   };
 
   // One drum, now: what a pad sounds like when it is struck.
   const strike = (pitch, velocity) => { audio(); drum(pitch, velocity, context.currentTime); };
+
+  // A chord, now; unless something plays.
+  const sound = (program, pitches, velocity, seconds) => {
+    if (part || [...document.querySelectorAll("audio")].some((element) => !element.paused)) return;
+    audio();
+    for (const pitch of pitches) tone(program, pitch, velocity, context.currentTime, seconds);
+  };
 
   // The audio clock at which what a person heard when `event` happened left the loudspeaker.
   const heardAt = (event) => {
@@ -109,8 +117,11 @@ if (!window.encore) {
   };
 
   // The transport: one thing plays at a time. `part` has desk, stepsPerLoop, loop, drums (or parts, as drawn; of those with a
-  // program of their own), notesAt(step) and optional onStep(step, time), onStop().
+  // program of their own), notesAt(step) and optional onStep(step, time), onStop(). With level(index), the loudness of each of its
+  // `parts` from 0 to 1, every part has a bus of its own: `balance` reads the levels again while it sounds.
   let part = null, step = 0, nextTime = 0, timer = null;
+  let buses = [];
+  const balance = () => buses.forEach((bus, index) => bus.gain.setTargetAtTime(part.level(index), context.currentTime, 0.012));
   const stepSeconds = (name) => 60 / desk(name ?? part.desk).tempo / 4;
 
   const schedule = () => {
@@ -122,9 +133,11 @@ if (!window.encore) {
       for (const [pitch, start, end, velocity, instrument] of part.notesAt(step)) {
         const when = Math.max(context.currentTime, nextTime + (start * 4 - step) * stepSeconds());
         const own = part.parts?.[instrument];
+        into = buses[instrument];
         if (part.drums || own?.drums) drum(pitch, velocity, when);
         else tone(own?.program ?? desk(part.desk).program, pitch, velocity, when, (end - start) * 4 * stepSeconds());
       }
+      into = null;
       part.onStep?.(step, nextTime);
       step += 1;
       nextTime += stepSeconds();
@@ -135,6 +148,8 @@ if (!window.encore) {
     clearInterval(timer);
     const stopped = part;
     part = null;
+    for (const bus of buses) bus.gain.setTargetAtTime(0, context.currentTime, 0.03);
+    buses = [];
     stopped?.onStop?.();
   };
 
@@ -147,6 +162,12 @@ if (!window.encore) {
     silence();
     audio();
     part = newPart;
+    buses = !part.level ? [] : part.parts.map((_, index) => {
+      const bus = context.createGain();
+      bus.gain.value = part.level(index);
+      bus.connect(output.input);
+      return bus;
+    });
     step = 0;
     nextTime = context.currentTime + 0.08;
     timer = setInterval(schedule, 25);
@@ -165,7 +186,7 @@ if (!window.encore) {
   };
 
   window.encore = {
-    desk, play, stop, silence, bySteps, click, strike, heardAt, stepSeconds,
+    desk, play, stop, balance, silence, bySteps, click, strike, sound, heardAt, stepSeconds,
     isPlaying: (candidate) => part !== null && part === candidate,
     now: () => context?.currentTime ?? 0,
   };

@@ -240,7 +240,7 @@ def build(engine: Engine) -> Desk:
         for name in {model.name for model in models.values() if model}:
             engine.load(name)
 
-    return Desk(TITLE, result, send, take, [editor], filled, in_sentences(warm_up))
+    return Desk(TITLE, result, {"Morph": send}, take, [editor], filled, in_sentences(warm_up))
 
 
 def _model(engine: Engine, what: str) -> ModelEntry | None:

@@ -121,6 +121,9 @@ def build(engine: Engine) -> Desk | None:
                 send = gr.Button(
                     "To Grooves", visible=first.kind != "melody", size="sm", min_width=120, elem_id="to-grooves"
                 )
+                to_band = gr.Button(
+                    "Style for Band", visible=first.kind == "trio", size="sm", min_width=120, elem_id="to-band"
+                )
 
     grid = gr.State(None, time_to_live=SESSION_SECONDS)
     seed = chance[1]
@@ -228,6 +231,7 @@ def build(engine: Engine) -> Desk | None:
             None, None,
             None, None, *[gr.Button(interactive=False)] * len(LETTERS),
             gr.Button(visible=entry.kind != "melody"),
+            gr.Button(visible=entry.kind == "trio"),
             gr.Slider(maximum=_most_steps(entry), value=_most_steps(entry) // 2),
             gr.Dropdown(visible=not entry.drums),
             gr.Markdown(visible=not entry.attributes),
@@ -236,7 +240,7 @@ def build(engine: Engine) -> Desk | None:
 
     set_by_model = [
         *[output for slot in slots for output in slot.outputs], grid, pad, result, roll, *use,
-        send, steps, program, no_attributes, attribute_controls,
+        send, to_band, steps, program, no_attributes, attribute_controls,
     ]  # fmt: skip
     model.input(in_sentences(on_model), [model], set_by_model, show_progress="hidden", **PRIVATE)
 
@@ -250,7 +254,7 @@ def build(engine: Engine) -> Desk | None:
         rest = on_model(drum_model)[len(slots[0].outputs) :]
         return (drum_model, found, value, window, example, report, *rest)
 
-    return Desk(TITLE, result, send, take, [], [model, *set_by_model])
+    return Desk(TITLE, result, {"Grooves": send, "Band": to_band}, take, [], [model, *set_by_model])
 
 
 def _most_steps(entry: ModelEntry) -> int:

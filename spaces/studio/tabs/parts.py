@@ -22,43 +22,47 @@ class Desk:
 
     Attributes:
         title: of the tab, which is its id as well.
-        result: the clip that was made last.
-        send: the button that takes it elsewhere.
+        result: what was made last.
+        send: the buttons that take it elsewhere, by the title of the tab they lead to.
         take: `take(clip, *inputs)` gives the values for `outputs` that put a clip of another tab in the place of A.
         opened: what to do on the server when the tab is opened, or None.
+        give: the clip of a result.
     """
 
     title: str
     result: gr.State
-    send: gr.Button
+    send: dict[str, gr.Button]
     take: Callable[..., tuple]
     inputs: list[Any]
     outputs: list[Any]
     opened: Callable[[], None] | None = None
+    give: Callable[[Any], Clip] = lambda result: result
 
 
-def connect(rooms: gr.Tabs, *desks: Desk | None) -> None:
-    """Lets the button of each of two tabs take its clip to the other tab, and the person along."""
-    one, other = desks
-    for sender, receiver in ((one, other), (other, one)):
-        if sender is None or receiver is None:
-            if sender is not None:
-                sender.send.visible = False
-            continue
-        sender.send.click(
-            _handover(receiver),
-            [sender.result, *receiver.inputs],
-            [rooms, *receiver.outputs],
-            show_progress="hidden",
-            **PRIVATE,
-        )
+def connect(rooms: gr.Tabs, desks: list[Desk | None]) -> None:
+    """Lets the buttons of each tab take its clip to another tab, and the person along; hides those that lead nowhere."""
+    known = {desk.title: desk for desk in desks if desk}
+    for sender in known.values():
+        for title, button in sender.send.items():
+            if title not in known:
+                button.visible = False
+                continue
+            receiver = known[title]
+            button.click(
+                _handover(sender, receiver),
+                [sender.result, *receiver.inputs],
+                [rooms, *receiver.outputs],
+                show_progress="hidden",
+                **actions.MODEL_QUEUE,
+                **PRIVATE,
+            )
 
 
-def _handover(receiver: Desk) -> Callable[..., tuple]:
-    def on_send(clip, *inputs):
-        if not clip:
+def _handover(sender: Desk, receiver: Desk) -> Callable[..., tuple]:
+    def on_send(result, *inputs):
+        if not result:
             raise validate.StudioError("There is nothing to take along yet.")
-        return (gr.Tabs(selected=receiver.title), *receiver.take(clip, *inputs))
+        return (gr.Tabs(selected=receiver.title), *receiver.take(sender.give(result), *inputs))
 
     return actions.in_sentences(on_send)
 
@@ -110,21 +114,24 @@ def result_value(clip: Clip, tempo: Any, program: Any, play: bool = False) -> di
     return piano_roll_value(clip, None, ", ".join(parts), tempo, files=files, play=play)
 
 
-def report_text(answer: dict[str, Any]) -> str:
+def report_text(answer: dict[str, Any], what: str = "part", choice: str = "Part of the file") -> str:
     """What was found in an upload and what was not, in Markdown; names from the file are shown as code."""
     summary, found = answer["summary"], answer["clips"]
     tracks = len(summary["instruments"])
     text = (
-        f"Found {len(found)} part{'s' if len(found) != 1 else ''} in {summary['bars']} bars, "
+        f"Found {len(found)} {what}{'s' if len(found) != 1 else ''} in {summary['bars']} bars, "
         f"{tracks} instrument{'s' if tracks != 1 else ''}, {summary['tempo']:.0f} bpm, {', '.join(summary['metres'][:3])}. "
-        f"Taken: {plain(found[0]['name'])}{' (choose another under “Part of the file”).' if len(found) > 1 else '.'}"
+        f"Taken: {plain(found[0]['name'])}{f' (choose another under “{choice}”).' if len(found) > 1 else '.'}"
     )
-    rejections = answer["rejections"]
-    if rejections:
-        shown = [f"- {plain(rejection)}" for rejection in rejections[:4]]
-        more = [f"- and {len(rejections) - 4} more"] if len(rejections) > 4 else []
-        text += "\n\nLeft out:\n" + "\n".join(shown + more)
-    return text
+    return text + _listed("Reduced", answer.get("reductions", [])) + _listed("Left out", answer["rejections"])
+
+
+def _listed(title: str, remarks: list[str]) -> str:
+    if not remarks:
+        return ""
+    shown = [f"- {plain(remark)}" for remark in remarks[:4]]
+    more = [f"- and {len(remarks) - 4} more"] if len(remarks) > 4 else []
+    return f"\n\n{title}:\n" + "\n".join(shown + more)
 
 
 def plain(text: str) -> str:

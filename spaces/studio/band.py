@@ -1,0 +1,432 @@
+"""Songs for a band: chords and styles in, bars of many instruments out; no user interface here.
+
+A *style* is a bar as the model sees it: one latent vector. A *song* is a vector and the dice of each of its bars, and the
+chords above them. So its chords can be changed while its style stays, and the other way round. As in `engine.py`, one object
+serves all sessions and holds nothing of any of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import band_examples
+import clip as clips
+import validate
+from actions import LONG_SAMPLE_RATE, LONG_SECONDS, MAX_RENDER_SECONDS, SAMPLE_RATE
+from components import band_tracks
+from engine import ModelEntry, Report, _silent, model_folders
+from validate import StudioError
+
+if TYPE_CHECKING:
+    import pretty_midi
+    import torch
+
+    from hub_models import MidiSource
+    from hub_models.music_vae import Arrangement, Band
+
+logger = logging.getLogger("encore.studio")
+
+BUNDLED = "multitrack-music-vae-1bar-chords"
+# A file's bars that are offered as styles.
+MAX_STYLES = 64
+# How styles are heard before they are in a song: over this chord, at this tempo.
+HOME, TEMPO = "C", 120.0
+# How far a slider moves a style, by the names of the model's vectors.
+ATTRIBUTE_LABELS = {
+    "pitch_range": "Pitch range",
+    "num_tracks": "Instruments",
+    "strings": "Strings",
+    "note_density": "Density",
+    "loudness": "Loudness",
+}
+
+
+# Not compared by their values: vectors and music have none that could be.
+@dataclass(frozen=True, eq=False)
+class Style:
+    """A bar to take the style from.
+
+    Attributes:
+        music: the bar, to be seen and heard; None where nobody looks.
+        latent: (latent_size,) of the model called `model`; None for an example, which is read when it is needed.
+    """
+
+    name: str
+    music: pretty_midi.PrettyMIDI | None
+    latent: torch.Tensor | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Song:
+    """A song as it was made.
+
+    Attributes:
+        styles: (bars, latent_size), those of the bars before they were moved along attributes.
+    """
+
+    title: str
+    arrangement: Arrangement
+    styles: torch.Tensor
+    model: str
+    seed: int
+
+    @property
+    def num_bars(self) -> int:
+        return self.arrangement.num_bars
+
+
+@dataclass(frozen=True, eq=False)
+class Wish:
+    """What a song is to be made of.
+
+    Attributes:
+        chords: the symbols of each bar; as many as the song has bars.
+        styles: one for all bars, or two to go from and to.
+        strengths: of the attributes by which every bar is moved.
+        keep_style, keep_chords: those of the song that there is stay.
+        bars: numbers, from 0, of the only bars of that song to be made anew; empty: all.
+    """
+
+    chords: list[list[str]]
+    styles: tuple[Style, ...]
+    temperature: float
+    seed: int
+    strengths: dict[str, float] = field(default_factory=dict)
+    keep_style: bool = False
+    keep_chords: bool = False
+    bars: tuple[int, ...] = ()
+
+
+def find_bands(folder: str | Path | None = None) -> list[ModelEntry]:
+    """The models of bars with many instruments and chords, found where `engine.find_models` finds the others."""
+    found = [entry for entry in model_folders(folder) if _is_band(entry)]
+    return sorted(found, key=lambda entry: entry.name != BUNDLED)
+
+
+def _is_band(entry: ModelEntry) -> bool:
+    try:
+        return entry.representation == "multitrack" and bool(entry.processor_config.get("chords"))
+    except (ValueError, TypeError, AttributeError, OSError):
+        return False
+
+
+class Bandstand:
+    """The models that play with many instruments, for any number of sessions at once."""
+
+    def __init__(self, entries: list[ModelEntry]):
+        self.entries = {entry.name: entry for entry in entries}
+        self._loaded: dict[str, Band] = {}
+        self._examples: dict[tuple[str, str], torch.Tensor] = {}  # styles of examples, by model and name
+        self._lock = threading.Lock()
+
+    def load(self, name: Any, report: Report = _silent) -> Band:
+        """The band of a model, from memory or from its folder.
+
+        Raises:
+            StudioError: there is no such model, or it is damaged.
+        """
+        if not isinstance(name, str) or name not in self.entries:
+            known = ", ".join(self.entries) or "none is installed"
+            raise StudioError(f"There is no such model for bands; there is: {known}.")
+        with self._lock:
+            if name not in self._loaded:
+                report(0.05, "Loading the model (first use)")
+                from hub_models.music_vae import Band
+
+                try:
+                    band = Band.from_pretrained(self.entries[name].folder)
+                except Exception as error:  # whatever a damaged folder makes transformers or safetensors raise
+                    logger.exception("loading %s failed", name)
+                    raise StudioError(f"The model {name} cannot be loaded: its files are damaged or missing.") from error
+                band.model.eval().requires_grad_(False)
+                self._loaded[name] = band
+            return self._loaded[name]
+
+    def attributes(self, name: str) -> dict[str, str]:
+        """The attributes that a model can move a style by, with what people call them; needs no model loaded."""
+        from_file = self.entries[name].vector_names if name in self.entries else ()
+        return {attribute: label for attribute, label in ATTRIBUTE_LABELS.items() if attribute in from_file}
+
+    def read(self, name: str, source: MidiSource, title: str = "", report: Report = _silent) -> dict[str, Any]:
+        """The styles in a MIDI file called `title`, bar by bar.
+
+        Returns:
+            dictionary with `summary` (of the file), `styles` (at most `MAX_STYLES`), `reductions` and `rejections`
+            (sentences: what was left out of bars that were kept, and why others were not).
+
+        Raises:
+            ValueError: not MIDI, too large, or nothing in it for this model; the message says why.
+        """
+        from hub_models import midi
+
+        report(0.02, "Reading the file")
+        music = midi.load(source)
+        band = self.load(name, report)
+        report(0.4, "Looking for bars")
+        features = band.processor(music, max_windows=MAX_STYLES)
+        begin = f"{title[:40]} · bar" if title else "Bar"
+        styles = [
+            Style(f"{begin} {window.start_bar}", band.processor.decode(labels, TEMPO), latent, name)
+            for window, labels, latent in zip(features.windows, features["labels"], _encode(band, features), strict=True)
+        ]
+        return {
+            "summary": midi.summary(music),
+            "styles": styles,
+            "reductions": [f"{item.where}: {item.reason}" for item in features.reductions],
+            "rejections": [f"{item.where}: {item.reason}" for item in features.rejections],
+        }
+
+    def read_bar(self, name: str, source: MidiSource, bar: int) -> Style:
+        """The style of one bar of a MIDI file, counted from 1.
+
+        Raises:
+            ValueError: as `read`, or nothing in this bar.
+        """
+        from hub_models import midi
+
+        latents, _ = self.load(name).encode(midi.load(source), bar)
+        return Style(f"Bar {bar}", None, latents[0], name)
+
+    def sample(self, name: str, temperature: float, seed: int, report: Report = _silent) -> Style:
+        """A style out of the prior."""
+        band = self.load(name, report)
+        report(0.4, "Thinking")
+        made = band.sample(HOME, temperature=temperature, seed=seed)
+        return Style(f"Sample {seed}", band.to_midi(made, TEMPO), made.latents[0], name)
+
+    def latent(self, name: str, style: Style) -> torch.Tensor:
+        """The vector (latent_size,) of a style, for a model.
+
+        Raises:
+            StudioError: it is of another model.
+        """
+        if style.latent is None:
+            key = (name, style.name)
+            if key not in self._examples:
+                band = self.load(name)
+                self._examples[key] = _encode(band, band.processor(style.music, max_windows=1, chords=HOME))[0]
+            return self._examples[key]
+        if style.model != name:
+            raise StudioError(f"The style “{style.name}” is of another model, {style.model}: choose it again.")
+        return style.latent
+
+    def make(self, name: str, wish: Wish, song: Song | None = None, report: Report = _silent) -> Song:
+        """A song; with `song`, what the wish keeps of it stays.
+
+        Args:
+            report: told of the progress; what it raises ends the work.
+
+        Raises:
+            ValueError: what is wished for is not there; the message says what.
+        """
+        band = self.load(name, report)
+        strengths = validate.strengths(wish.strengths, tuple(band.attributes))
+        changes = song is not None and (wish.keep_style or bool(wish.bars))
+        if changes and song.model != name:
+            raise StudioError(f"This song is of another model, {song.model}: unlock the style, or choose that model.")
+        chords = _chords(wish, song)
+        report(0.1, "Reading the styles")
+        if changes and wish.keep_style:
+            styles = song.styles[_stretched(song, len(chords))]
+        else:
+            styles = self._way(name, wish.styles, len(chords))
+        latents = styles
+        for attribute, strength in strengths.items():
+            latents = band.move(latents, attribute, strength) if strength else latents
+
+        def progress(done: float, text: str) -> None:
+            report(0.15 + 0.65 * done, text)
+
+        if changes:
+            return _changed(band, song, wish, chords, styles, latents, progress)
+        way = {"path": latents} if len(chords) > 1 else {"style": latents[0]}
+        made = band.arrange(chords, **way, temperature=wish.temperature, seed=wish.seed, progress=progress)
+        return Song(_title(wish.styles), made, styles, name, wish.seed)
+
+    def _way(self, name: str, styles: tuple[Style, ...], num_bars: int) -> torch.Tensor:
+        """The vectors (num_bars, latent_size) from the first style to the last."""
+        import torch
+
+        from hub_models.music_vae import slerp
+
+        if not styles:
+            raise StudioError("There is no style yet: pick, sample or upload one.")
+        latents = [self.latent(name, style) for style in styles]
+        if len(latents) == 1:
+            return latents[0].expand(num_bars, -1).clone()
+        return slerp(latents[0], latents[-1], torch.linspace(0, 1, num_bars))
+
+    def midi(self, song: Song, tempo: float) -> pretty_midi.PrettyMIDI:
+        """A song as MIDI: an instrument for each of its tracks, and its chords as text events."""
+        return self.load(song.model).to_midi(song.arrangement, tempo)
+
+
+def example(name: str) -> Style:
+    """The style of an example bar; read by a model when it is needed.
+
+    Raises:
+        StudioError: there is no such example.
+    """
+    if name not in band_examples.BARS:
+        raise StudioError("There is no such example.")
+    return Style(name, band_examples.bar(name))
+
+
+def wish_of(stand: Bandstand, name: str, recipe: band_examples.Recipe, report: Report = _silent) -> Wish:
+    """The wish for an example song."""
+    styles = tuple(
+        example(style) if isinstance(style, str) else stand.sample(name, recipe.temperature, style, report)
+        for style in recipe.styles
+    )
+    chords = progression(recipe.progression, recipe.num_bars)
+    offered = stand.attributes(name)
+    strengths = {attribute: value for attribute, value in recipe.strengths.items() if attribute in offered}
+    return Wish(chords, styles, recipe.temperature, recipe.seed, strengths)
+
+
+def files(music: pretty_midi.PrettyMIDI, bars: int, tempo: float, audible: Iterable[str] | None = None) -> dict[str, bytes]:
+    """A song as `midi` and, unless it lasts longer than ten minutes, `wav` file contents.
+
+    Args:
+        audible: keys of the tracks that sound, see `components/band_tracks.py`; None: all. The MIDI file has them all.
+    """
+    from hub_models import audio, midi
+
+    seconds = bars * clips.BEATS_PER_BAR * 60.0 / tempo
+    made = {"midi": midi.to_bytes(music)}
+    if seconds < MAX_RENDER_SECONDS - 1:
+        sample_rate = SAMPLE_RATE if seconds <= LONG_SECONDS else LONG_SAMPLE_RATE
+        heard = music if audible is None else band_tracks.only(music, set(audible))
+        sound = midi.render(heard, sample_rate=sample_rate, min_seconds=seconds, max_seconds=MAX_RENDER_SECONDS)
+        made["wav"] = audio.to_wav_bytes(sound, sample_rate)
+    return made
+
+
+def summary(song: Song, music: pretty_midi.PrettyMIDI, tempo: float) -> dict[str, Any]:
+    """What a song holds, as plain data; `music` is the song as MIDI."""
+    return {
+        "title": song.title,
+        "model": song.model,
+        "seed": song.seed,
+        "temperature": song.arrangement.temperature,
+        "tempo": tempo,
+        "seconds": song.num_bars * clips.BEATS_PER_BAR * 60.0 / tempo,
+        "chords": song.arrangement.chords,
+        "tracks": [
+            {"name": part.name, "program": part.program, "is_drum": part.is_drum, "notes": len(part.notes)}
+            for part in music.instruments
+        ],
+        "silent_bars": song.arrangement.silent_bars,
+    }
+
+
+def drums(music: pretty_midi.PrettyMIDI, song: Song, tempo: float) -> clips.Clip:
+    """The drums of a song as a clip.
+
+    Raises:
+        StudioError: it has none.
+    """
+    import pretty_midi
+
+    kit = pretty_midi.PrettyMIDI(initial_tempo=tempo)
+    kit.instruments = [part for part in music.instruments if part.is_drum]
+    notes = clips.notes_of(kit, tempo)
+    if not notes:
+        raise StudioError("No drums play in this song.")
+    return clips.make(f"{song.title} · drums", notes[: clips.MAX_NOTES], song.num_bars, drums=True)
+
+
+def progression(text: Any, num_bars: int | None = None) -> list[list[str]]:
+    """The symbols of each bar of a progression, which starts again until the bars are filled; what is over is left out.
+
+    Raises:
+        StudioError: there are none, too many, or a symbol that cannot be read; names it and its bar.
+    """
+    from hub_models.music_vae.chords import read_progression
+
+    if not isinstance(text, str) or not text.replace("|", " ").strip():
+        raise StudioError("There are no chords yet: write some, such as C Am F G.")
+    if len(text) > validate.MAX_PROGRESSION:
+        raise StudioError(f"The chords are {len(text)} characters long; at most {validate.MAX_PROGRESSION} are allowed.")
+    try:
+        bars = read_progression(text)
+    except ValueError as error:
+        raise StudioError(str(error)) from error
+    num_bars = validate.bars(len(bars) if num_bars is None else num_bars)
+    return [bars[bar % len(bars)] for bar in range(num_bars)]
+
+
+def progression_text(chords: list[list[str]]) -> str:
+    """As a person would write it: the shortest part that comes again and again, to the end."""
+    length = next(n for n in range(1, len(chords) + 1) if all(c == chords[i % n] for i, c in enumerate(chords)))
+    bars = [" ".join(symbols) for symbols in chords[:length]]
+    return " | ".join(bars) if any(len(symbols) > 1 for symbols in chords) else " ".join(bars)
+
+
+def _encode(band: Band, features: Any) -> torch.Tensor:
+    """Posterior means (N, latent_size) of bars."""
+    import torch
+
+    inputs = {key: features[key] for key in ("input_values", "lengths", "controls") if key in features}
+    with torch.no_grad():
+        return band.model.encode(**inputs).mean
+
+
+def _changed(
+    band: Band,
+    song: Song,
+    wish: Wish,
+    chords: list[list[str]],
+    styles: torch.Tensor,
+    latents: torch.Tensor,
+    progress: Callable[[float, str], None],
+) -> Song:
+    """A song with other chords, or other bars; `styles` and `latents` (bars, latent_size) before and after moving."""
+    import torch
+
+    places = _stretched(song, len(chords))
+    frame = song.arrangement.select([place + 1 for place in places])
+    bars = list(wish.bars or range(len(chords)))
+    draws = frame.draws.clone()
+    if wish.bars or wish.keep_chords:  # else the same dice: the style holds
+        draws[bars] = torch.rand(draws.shape[1], generator=torch.Generator().manual_seed(wish.seed))
+    if wish.bars:
+        styles, latents = _with_rows(song.styles, styles, bars), _with_rows(frame.latents, latents, bars)
+    frame = replace(frame, latents=latents, draws=draws, temperature=wish.temperature)
+    made = band.change_chords(frame, [chords[bar] for bar in bars], [bar + 1 for bar in bars], progress)
+    return Song(song.title, made, styles, song.model, wish.seed)
+
+
+def _chords(wish: Wish, song: Song | None) -> list[list[str]]:
+    """The chords of all bars of the song that is to be."""
+    if song is None or not (wish.bars or wish.keep_chords):
+        return wish.chords
+    old = song.arrangement.chords
+    if wish.keep_chords:
+        chords = old
+    else:  # of the chosen bars alone
+        chords = [wish.chords[bar % len(wish.chords)] if bar in wish.bars else own for bar, own in enumerate(old)]
+    if any(bar not in range(len(chords)) for bar in wish.bars):
+        raise StudioError(f"The song has bars 1 to {len(chords)}.")
+    return [list(symbols) for symbols in chords]
+
+
+def _stretched(song: Song, num_bars: int) -> list[int]:
+    """Which of its bars each bar of a longer or shorter song takes after."""
+    return [bar * song.num_bars // num_bars for bar in range(num_bars)]
+
+
+def _with_rows(old: torch.Tensor, new: torch.Tensor, rows: list[int]) -> torch.Tensor:
+    mixed = old.clone()
+    mixed[rows] = new[rows]
+    return mixed
+
+
+def _title(styles: tuple[Style, ...]) -> str:
+    return " → ".join(dict.fromkeys(style.name for style in styles))
