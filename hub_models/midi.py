@@ -5,6 +5,7 @@ Parsing itself happens in one place, `hub_models.music_vae.note_sequence.read_mi
 
 from __future__ import annotations
 
+import copy
 import io
 import math
 import os
@@ -70,11 +71,19 @@ def to_bytes(midi: pretty_midi.PrettyMIDI) -> bytes:
 
     Those of its text events that are chord symbols are written as markers, which sequencers show above the bars.
     """
-    buffer = io.BytesIO()
-    midi.write(buffer)
-    content = buffer.getvalue()
-    chords = {event.text for event in midi.text_events if _is_chord_symbol(event.text)}
-    return _with_markers(content, chords) if chords else content
+    from pretty_midi import Text
+
+    from .music_vae.chord_symbols import plain_symbol
+
+    is_chord = [_is_chord_symbol(event.text) for event in midi.text_events]
+    written, buffer = copy.copy(midi), io.BytesIO()
+    written.text_events = [
+        Text(plain_symbol(event.text), event.time) if chord else event
+        for event, chord in zip(midi.text_events, is_chord, strict=True)
+    ]
+    written.write(buffer)
+    chords = {event.text for event, chord in zip(written.text_events, is_chord, strict=True) if chord}
+    return _with_markers(buffer.getvalue(), chords) if chords else buffer.getvalue()
 
 
 def _is_chord_symbol(text: str) -> bool:

@@ -23,11 +23,10 @@ DRUMS = {"pitchClasses": [[36, 35], [38], [42]]}
 TRIO = {"melArgs": PITCHES, "bassArgs": PITCHES, "drumsArgs": DRUMS}
 TRIO_FIELDS = {"output_type": "multi_categorical", "output_sizes": [7, 7, 8], "input_size": 22, "output_size": 22}
 LEVELS = {"encoder_level_lengths": [16, 2], "decoder_level_lengths": [2, 16]}
-BAND = {"numSegments": 4, "stepsPerQuarter": 24, "totalSteps": 96, "numVelocityBins": 8}
+BAND = {"numSteps": 512, "numSegments": 8, "stepsPerQuarter": 24, "totalSteps": 96, "numVelocityBins": 8}
 BAND_FIELDS = {"input_size": 490, "output_size": 490, "end_token": 489}
-BAND_FIELDS |= {"encoder_level_lengths": [8, 4], "decoder_level_lengths": [4, 8]}
-BAND_PROCESSOR = {"representation": "multitrack", "num_bars": 1, "steps_per_quarter": 24, "max_tracks": 4}
-BAND_PROCESSOR |= {"max_track_events": 8, "num_velocity_bins": 8}
+BAND_FIELDS |= {"encoder_level_lengths": [64, 8], "decoder_level_lengths": [8, 64]}
+BAND_PROCESSOR = {"representation": "multitrack", "num_bars": 1, "steps_per_quarter": 24, "window_steps": 512}
 
 # config.json's converter and the rest of it; the configuration; arguments of the processor.
 KINDS = {
@@ -492,13 +491,27 @@ def test_grooves_with_a_step_for_each_drum_are_refused(tmp_path):
         ({"numVelocityBins": 0}, "args.numVelocityBins must be an integer from 1 to 127, got 0"),
         ({"numVelocityBins": 16}, "does not fit the configuration"),
         ({"numSegments": None}, "args.numSegments must be the number of tracks, got None"),
-        ({"numSegments": 5}, "32 steps cannot be cut into 5 equal segments"),
+        ({"numSegments": 5}, "512 steps cannot be cut into 5 equal segments"),
+        ({"numSegments": 4}, "8 tracks of 64 events, not 8, 4 and 128"),
     ],
 )
 def test_bands_of_other_events_are_refused(values, sentence, tmp_path):
     folder, _, _ = write_folder(tmp_path / "js", "band")
     edit(folder, _args(**values))
     with pytest.raises(ConversionError, match=sentence):
+        convert(folder, tmp_path / "output")
+    assert not (tmp_path / "output").exists()
+
+
+def test_bands_with_other_velocities_are_refused(tmp_path, monkeypatch):
+    """Their weights fit, but nothing reads music into them."""
+    converter, arguments, more, fields, processor = KINDS["band"]
+    fields = {**fields, "input_size": 498, "output_size": 498, "end_token": 497}
+    monkeypatch.setitem(KINDS, "band", (converter, {**arguments, "numVelocityBins": 16}, more, fields, processor))
+    folder, config, _ = write_folder(tmp_path / "js", "band")
+    specification, tensors = read_specification(folder), read_weights(folder)
+    assert build_config(tensors, specification, read_kind(specification, set(tensors))).end_token == config.end_token
+    with pytest.raises(ConversionError, match=r"config\.json: Multitrack bars have 8 velocity bins"):
         convert(folder, tmp_path / "output")
     assert not (tmp_path / "output").exists()
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub_models import midi
+from hub_models.music_vae.chord_symbols import chord_index
 from hub_models.music_vae.note_sequence import MidiError, MidiLimits
 
 
@@ -78,6 +79,17 @@ def test_chords_are_there_again_when_a_file_is_read():
             assert [event.text for event in after] == [event.text for event in before]
             assert [event.time for event in after] == pytest.approx([event.time for event in before], abs=0.002)
         music = again
+
+
+def test_chord_symbols_are_written_in_ascii():
+    """Sequencers do not agree on any other characters; the music that was given keeps them."""
+    spellings = {"F♯m": "F#m", "B♭△7": "Bbmaj7", "C°7": "Cdim7", "Cø": "Chdim", "E\N{MINUS SIGN}7": "E-7"}
+    music = make_band()
+    music.text_events = [pretty_midi.Text(symbol, index) for index, symbol in enumerate(spellings)]
+    written = [event.text for event in midi.load(midi.to_bytes(music)).text_events]
+    assert written == list(spellings.values())
+    assert [chord_index(symbol) for symbol in written] == [chord_index(symbol) for symbol in spellings]
+    assert [event.text for event in music.text_events] == list(spellings)
 
 
 @pytest.mark.parametrize(

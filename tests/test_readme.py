@@ -19,7 +19,7 @@ def test_the_tour_runs(tmp_path, monkeypatch):
     names = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - our own text
-    for name in ("song.mid", "morph.mid", "denser.mid", "groove.mid", "whole.mid"):
+    for name in ("song.mid", "morph.mid", "denser.mid", "groove.mid", "whole.mid", "band.mid"):
         assert pretty_midi.PrettyMIDI(str(tmp_path / name)).instruments
     samples, sample_rate = soundfile.read(tmp_path / "song.wav")
     assert sample_rate == 44_100

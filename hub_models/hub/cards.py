@@ -30,6 +30,7 @@ from .figures import (
     main_table,
     metrics_of,
 )
+from .figures_multitracks import band_tables, harmony_metrics, headline_metrics, multitrack_metrics, operation_metrics
 
 FOLDER = Path(__file__).resolve().parent
 LIBRARY_NAME = "transformers"
@@ -65,8 +66,13 @@ MUSIC = {
     "drum_roll": "drums",
     "trio": "melody, bass and drums",
     "groove": "drums with feel",
+    "multitrack": "up to eight instruments",
 }
-EVENTS = {"melody": "a note begins or ends", "trio": "a note begins or ends, a drum is hit"}
+EVENTS = {
+    "melody": "a note begins or ends",
+    "multitrack": "a note begins or ends",
+    "trio": "a note begins or ends, a drum is hit",
+}
 
 
 def data_sources() -> dict[str, dict]:
@@ -98,12 +104,16 @@ def render_card(name: str, *, folder: str | Path | None = None, repository: str 
     count = NUMBERS.get(processor["num_bars"], str(processor["num_bars"]))
     length = f"{count} bar" if processor["num_bars"] == 1 else f"{count} bars"
     metrics = read_json(folder / "metrics.json", "evaluate the model first", recipe)
-    shown = metrics_of(representation, length)
-    results = list(shown)
+    is_multitrack, has_chords = representation == "multitrack", bool(processor.get("chords"))
+    shown = multitrack_metrics(length) if is_multitrack else metrics_of(representation, length)
+    results, beside = list(shown), []
     if representation == "groove":
         given = [replace(metric, name=f"{metric.name}, hits given") for metric in feel_of(metrics, "known_hits")]
         results += [*feel_of(metrics, "likeliest"), *given]
-    beside = [metric for way in FEEL_COLUMNS for metric in feel_of(metrics, way)] if representation == "groove" else []
+        beside = [metric for way in FEEL_COLUMNS for metric in feel_of(metrics, way)]
+    if is_multitrack and has_chords:
+        results += headline_metrics()
+        beside = harmony_metrics() + operation_metrics()
     check_metrics(metrics, shown + beside, folder / "metrics.json")
     twin = _read_twin(folder, facts, metrics, shown) if "flat_twin" in facts else None
     paper = {"paper (Table 1)": facts["paper_figures"]}
@@ -140,7 +150,10 @@ def render_card(name: str, *, folder: str | Path | None = None, repository: str 
         is_half=config.get("dtype") in ("float16", "bfloat16"),
         figures=main_table(shown, metrics, twin, paper),
         twin=twin and facts["flat_twin"] | {"parameters": _millions(twin["num_parameters"])},
+        sample_rows=NUMBERS[sum(metric.path.startswith("samples.") for metric in shown)],
         feel=feel_table(metrics) if representation == "groove" else None,
+        chords=has_chords,
+        band=band_tables(metrics, has_chords) if is_multitrack else None,
         path=interpolation_table(metrics),
         has_attribute_vectors=attributes.is_file(),
         attribute_names=[f"`{key}`" for key in _tensor_sizes(attributes)] if attributes.is_file() else [],

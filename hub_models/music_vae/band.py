@@ -9,6 +9,7 @@ A latent vector is a style; a measure follows from its latents, its chords, its 
 from nothing else. So chords can change under a style, and styles over chords. Bars are counted from 1, as in a score.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,10 +26,12 @@ from .band_midi import arrangement_to_midi
 from .chord_annotations import with_chords
 from .modeling_music_vae import MusicVAEModel, slerp
 from .note_sequence import MidiSource, NoteSequence, read_midi
-from .processing_music_vae import MusicVAEProcessor, NoExamplesError, Window
+from .pieces import Rejection
+from .processing_music_vae import MusicVAEFeatures, MusicVAEProcessor, NoExamplesError, Window
 
 DEFAULT_PROGRESSION = "C"
 DEFAULT_TEMPERATURE = 0.5
+MAX_LISTED_RUNS = 12
 BARS_AT_A_TIME = 8  # between two reports of progress
 
 # The fraction 0..1 that is done, and what is being done. What it raises ends the work.
@@ -46,12 +49,20 @@ class Band:
         model ([`MusicVAEModel`]): of one-bar multitrack measures, with or without chords.
         processor ([`MusicVAEProcessor`]): with the representation "multitrack".
         attributes (`dict[str, Tensor]`, *optional*): attribute vectors (latent_size,) for [`move`](Band.move).
+        legal_only (`bool`, defaults to `True`): draw only what a measure can hold, so that every measure is one (see
+            [`TrackGrammar`]); the original draws from everything.
 
     Raises:
         ValueError: for a model or processor of other music, or two that do not belong together.
     """
 
-    def __init__(self, model: MusicVAEModel, processor: MusicVAEProcessor, attributes: Mapping[str, Tensor] | None = None):
+    def __init__(
+        self,
+        model: MusicVAEModel,
+        processor: MusicVAEProcessor,
+        attributes: Mapping[str, Tensor] | None = None,
+        legal_only: bool = True,
+    ):
         if processor.representation != "multitrack":
             raise ValueError(f"A band needs a multitrack model; this one is made for {processor.codec.music}.")
         sizes = (model.config.max_sequence_length, model.config.output_size, model.config.control_size)
@@ -64,11 +75,13 @@ class Band:
         self.model = model
         self.processor = processor
         self.attributes = dict(attributes or {})
+        self.legal_only = legal_only
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, **kwargs) -> "Band":
         """The band of a folder, such as that of a bundled model, or of a repository on the Hub, with the attribute vectors
-        beside the model where there are any. `kwargs` go to every `from_pretrained`, such as `revision`.
+        beside the model where there are any. `kwargs` are options of the download, such as `revision`, `cache_dir` or
+        `token`.
 
         Raises:
             OSError: where there is no such model.
@@ -138,7 +151,7 @@ class Band:
             latents.append(self.model.encode(**batch).mean.float().cpu())
         return torch.cat(latents), [features.windows[row] for row in rows]
 
-    def _features_of_bar(self, notes: NoteSequence, bar: int, features):
+    def _features_of_bar(self, notes: NoteSequence, bar: int, features: MusicVAEFeatures) -> MusicVAEFeatures:
         """The features of one bar of a file; `features` are those of the whole file, which do not have it."""
         start = _quarter_of_bar(notes, bar)
         if start is not None:
@@ -150,9 +163,9 @@ class Band:
             except NoExamplesError:
                 pass
         bars = sorted({window.start_bar for window in features.windows})
-        why = [rejection for rejection in features.rejections if f"bar {bar}" == rejection.where] or features.rejections
-        said = "".join(f" {rejection}." for rejection in why[:1])
-        raise NoExamplesError(f"Bar {bar} holds nothing to encode; these bars do: {_listed(bars)}.{said}", why)
+        why = [rejection for rejection in features.rejections if _is_about(rejection, bar)]
+        said = "".join(f": {rejection.reason}" for rejection in why[:1])
+        raise NoExamplesError(f"Bar {bar} holds nothing to encode{said}. Bars that do: {_listed(bars)}.", why)
 
     def move(self, latents: Tensor, attribute: str, strength: float) -> Tensor:
         """Styles (D,) or (N, D) with more of an attribute, or less for a negative strength (paper: attribute arithmetic):
@@ -432,7 +445,11 @@ class Band:
             rows = first[start : start + size]
             controls = None if chords is None else self.processor.codec.timed_controls(chords[rows])
             sequences = self.model.decode(
-                latents[rows], temperature=arrangement.temperature, controls=controls, draws=draws[rows]
+                latents[rows],
+                temperature=arrangement.temperature,
+                controls=controls,
+                draws=draws[rows],
+                legal_only=self.legal_only,
             )
             found.append(sequences.cpu())
         if progress:
@@ -458,15 +475,22 @@ def _quarter_of_bar(notes: NoteSequence, bar: int) -> float | None:
     return None
 
 
+def _is_about(rejection: Rejection, bar: int) -> bool:
+    """Whether what was left out lies in a bar; it says "bar 3", or "bars 3-4, 7"."""
+    runs = re.findall(r"(\d+)(?:-(\d+))?", rejection.where) if rejection.where.startswith("bar") else []
+    return any(int(first) <= bar <= int(last or first) for first, last in runs)
+
+
 def _listed(bars: Sequence[int]) -> str:
-    """Bars as people write them: "1-4, 6"."""
+    """Bars as people write them: "1-4, 6"; not more than a sentence holds."""
     runs: list[list[int]] = []
     for bar in bars:
         if runs and bar == runs[-1][1] + 1:
             runs[-1][1] = bar
         else:
             runs.append([bar, bar])
-    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
+    shown = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in runs[:MAX_LISTED_RUNS])
+    return shown + (" and more" if len(runs) > MAX_LISTED_RUNS else "")
 
 
 __all__ = ["Arrangement", "Band", "BandTrack"]

@@ -16,7 +16,7 @@ from .chord_inference import (
     infer_chords,
     pitched_notes,
 )
-from .chord_symbols import ChordSymbolError, chord_index
+from .chord_symbols import NO_CHORD, ChordSymbolError, chord_index
 from .chords import read_progression
 from .note_sequence import NoteSequence
 from .pieces import Piece, Rejection, bars_text
@@ -70,7 +70,8 @@ def _along_bars(notes: NoteSequence, bars: list[list[str]]) -> list[Annotation]:
 def find_chords(notes: NoteSequence) -> tuple[list[Annotation], list[Rejection]]:
     """The chord symbols of a file, for mode "musical", and what among them is none.
 
-    Those set beside the notes; else its text events and markers, else its lyrics, where most of these can be read as chord symbols.
+    Those set beside the notes; else its text events and markers, else its lyrics, where most of these can be read as chord
+    symbols.
     """
     if notes.chords is not None:
         return notes.chords, []
@@ -78,11 +79,17 @@ def find_chords(notes: NoteSequence) -> tuple[list[Annotation], list[Rejection]]
         texts = [(seconds, quarter, text.strip()) for seconds, quarter, text in texts if text.strip()]
         is_chord = {text: _is_chord(text) for text in {text for _, _, text in texts}}
         chords = [text for text in texts if is_chord[text[2]]]
-        if chords and len(chords) >= SHARE_OF_CHORDS * len(texts):
+        if chords and len(chords) >= SHARE_OF_CHORDS * len(texts) and not _are_rehearsal_marks(chords):
             others = [text for text in texts if not is_chord[text[2]]][:MAX_LISTED]
             reason = "is no chord symbol and was left out"
             return chords, [Rejection(f"{text[:40]!r} {reason}", bars_text(notes, q, q)) for _, q, text in others]
     return [], []
+
+
+def _are_rehearsal_marks(chords: list[Annotation]) -> bool:
+    """Whether parts of the music are named A, B, C, ... in this order."""
+    symbols = [symbol for _, _, symbol in chords]
+    return len(symbols) > 1 and symbols == list("ABCDEFG"[: len(symbols)])
 
 
 def _is_chord(text: str) -> bool:
@@ -105,6 +112,20 @@ class PieceChords(NamedTuple):
     steps: np.ndarray
     symbols: list[str]
     end_step: int
+
+    def numbers(self, piece: Piece, steps_per_quarter: int) -> np.ndarray:
+        """Chord numbers (1 + K,) of what holds before the first symbol, which is no chord, and of each symbol.
+
+        Raises:
+            ChordSymbolError: for a symbol that cannot be read; names its bar in the file.
+        """
+        numbers = [NO_CHORD]
+        for step, symbol in zip(self.steps.tolist(), self.symbols, strict=True):
+            try:
+                numbers.append(chord_index(symbol))
+            except ChordSymbolError as error:
+                raise error.in_bar(piece.notes.bar_at(piece.start_quarter + step / steps_per_quarter)) from None
+        return np.array(numbers)
 
     def places_at(self, steps: np.ndarray) -> np.ndarray:
         """Which of the symbols holds at each step, -1 before the first."""

@@ -46,7 +46,7 @@ class ChordMelodyRepresentation(MelodyRepresentation):
             if mode == "original":
                 numbers = np.array([NO_CHORD, *(symbols.setdefault(symbol, len(symbols)) for symbol in chords.symbols)])
             else:
-                numbers = self._numbers(piece, chords)
+                numbers = chords.numbers(piece, self.steps_per_quarter)
             found.append([])
             for instrument, step, events in self.extract_melodies(piece.select(read), mode):
                 at_steps = numbers[chords.places_at(step + np.arange(len(events))) + 1]
@@ -93,16 +93,6 @@ class ChordMelodyRepresentation(MelodyRepresentation):
         kept = (notes.pitch >= self.min_pitch) & (notes.pitch <= self.max_pitch) & (notes.program < self.original_programs)
         return chords_of_piece(piece, kept, annotations, self.steps_per_quarter, self.steps_per_bar)
 
-    def _numbers(self, piece: Piece, chords: PieceChords) -> np.ndarray:
-        """Chord numbers (1 + K,) of what holds before the first symbol and of each symbol."""
-        numbers = [NO_CHORD]
-        for step, symbol in zip(chords.steps, chords.symbols, strict=True):
-            try:
-                numbers.append(chord_index(symbol))
-            except ChordSymbolError as error:
-                raise error.in_bar(piece.notes.bar_at(piece.start_quarter + step / self.steps_per_quarter)) from None
-        return np.array(numbers)
-
     def features(self, examples: np.ndarray | Tensor, rng: np.random.Generator | None = None) -> dict[str, Tensor]:
         """Sequences (N, T), which have no chords, get the controls "no chord"."""
         examples = torch.as_tensor(np.asarray(examples).astype(np.int64))
@@ -114,7 +104,7 @@ class ChordMelodyRepresentation(MelodyRepresentation):
     def lines(self, piece: Piece, num_steps: int, chosen: np.ndarray) -> Iterator[Line]:
         annotations, _ = find_chords(piece.notes)
         chords = self._chords(piece, annotations)
-        numbers = self._numbers(piece, chords)[chords.places_at(np.arange(num_steps)) + 1]
+        numbers = chords.numbers(piece, self.steps_per_quarter)[chords.places_at(np.arange(num_steps)) + 1]
         for line in super().lines(piece, num_steps, chosen):
             yield line._replace(steps=np.stack([line.steps, numbers], axis=1).astype(self.example_dtype))
 

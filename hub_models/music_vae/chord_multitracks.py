@@ -4,15 +4,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .chord_annotations import PieceChords, chords_of_piece, find_chords
-from .chord_symbols import NO_CHORD, NUM_CHORDS, ChordSymbolError, chord_index
+from .chord_annotations import chords_of_piece, find_chords
+from .chord_symbols import NO_CHORD, NUM_CHORDS
 from .chords import as_chords, chord_controls, transpose_chords
 from .multitrack_bars import musical_bars
 from .multitrack_events import DURATIONS, PADDING
 from .multitracks import MultitrackRepresentation
 from .note_sequence import NoteSequence
 from .original_multitracks import original_bars
-from .pieces import Piece
 from .representation import Extraction
 from .timed_controls import TimedControls
 
@@ -36,24 +35,19 @@ class ChordMultitrackRepresentation(MultitrackRepresentation):
         annotations, rejections = find_chords(notes)
         bars = musical_bars(notes)
         bars.rejections = rejections + bars.rejections
-        chords = np.full(bars.tokens.shape, PADDING, dtype=np.int64)
+        chords = np.full(bars.tokens.shape, PADDING, dtype=np.int16)
         for number, piece in enumerate(bars.pieces):
             own = np.flatnonzero(bars.places[:, 0] == number)
             if not len(own):
                 continue
-            found = chords_of_piece(piece, np.ones(len(piece.notes), dtype=bool), annotations, *self._grid)
-            numbers = chord_numbers(piece, found)
-            steps = self.steps_per_bar * bars.places[own, 1, None, None] + np.minimum(
-                bars.steps[own], self.steps_per_bar - 1
-            )
-            chords[own] = numbers[found.places_at(steps) + 1]
+            everything = np.ones(len(piece.notes), dtype=bool)
+            found = chords_of_piece(piece, everything, annotations, self.steps_per_quarter, self.steps_per_bar)
+            first = self.steps_per_bar * bars.places[own, 1, None, None]
+            places = found.places_at(first + np.minimum(bars.steps[own], self.steps_per_bar - 1))
+            chords[own] = found.numbers(piece, self.steps_per_quarter)[places + 1]
         chords[bars.steps < 0] = NO_CHORD
         chords[bars.tokens == PADDING] = PADDING
         return self._extraction(bars, np.stack([bars.tokens, chords], axis=-1), mode)
-
-    @property
-    def _grid(self) -> tuple[int, int]:
-        return self.steps_per_quarter, self.steps_per_bar
 
     def features(self, examples: np.ndarray | Tensor, rng: np.random.Generator | None = None) -> dict[str, Tensor]:
         """Sequences (N, T), which have no chords, get the controls "no chord"."""
@@ -95,18 +89,3 @@ class ChordMultitrackRepresentation(MultitrackRepresentation):
 
 def _no_chord() -> Tensor:
     return chord_controls([NO_CHORD])[0]
-
-
-def chord_numbers(piece: Piece, chords: PieceChords) -> np.ndarray:
-    """Numbers (1 + K,) of what holds before the first symbol and of each symbol.
-
-    Raises:
-        ChordSymbolError: for a symbol that cannot be read; names its bar in the file.
-    """
-    numbers = [NO_CHORD]
-    for step, symbol in zip(chords.steps, chords.symbols, strict=True):
-        try:
-            numbers.append(chord_index(symbol))
-        except ChordSymbolError as error:
-            raise error.in_bar(piece.notes.bar_at(piece.start_quarter + step / 24)) from None
-    return np.array(numbers)

@@ -62,6 +62,11 @@ def chord_symbol(index: int) -> str:
     return NO_CHORD_SYMBOL if index == NO_CHORD else PITCH_CLASSES[root] + QUALITIES[quality]
 
 
+def plain_symbol(symbol: str) -> str:
+    """A symbol that [`chord_index`] reads in ASCII, for MIDI files: "B♭△7" becomes "Bbmaj7", "C°" becomes "Cdim"."""
+    return "".join(character if character.isascii() else character.translate(_UNICODE) for character in symbol)
+
+
 def _number(root: str, quality: str) -> int:
     semitones = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}[root[0]]
     return 1 + 12 * QUALITIES.index(quality) + (semitones + root.count("#") - root.count("b")) % 12

@@ -11,6 +11,7 @@ from .configuration_music_vae import MusicVAEConfig
 from .output_heads import PADDING, OutputHead, build_head
 from .recurrent import LSTM, LatentProjection, LSTMState, LSTMStepper
 from .timed_controls import ControlCursor, TimedControls
+from .track_grammar import TrackGrammar
 
 
 class AutoregressiveDecoder(nn.Module):
@@ -102,6 +103,7 @@ class AutoregressiveDecoder(nn.Module):
         controls: Tensor | TimedControls | None = None,
         items: Tensor | None = None,
         first: Tensor | None = None,
+        grammar: TrackGrammar | None = None,
     ) -> Tensor:
         """Decodes latents (B, latent_size) into labels (B, length), each row until it writes `end_token`; the rest is
         PADDING. Rows that have ended are no longer computed, and no row knows of the others.
@@ -112,6 +114,7 @@ class AutoregressiveDecoder(nn.Module):
             controls (`Tensor` of shape (B, length, control_size) or [`TimedControls`], *optional*): by step, or by time.
             items (`Tensor` of shape (B,), *optional*): which item of timed controls each row reads; its own by default.
             first (`Tensor` of shape (B,), *optional*): the label that the first step reads; None: zeros.
+            grammar ([`TrackGrammar`], *optional*): of these rows, new; only what it finds legal is drawn.
         """
         stepper = LSTMStepper(self.lstm, latents, self.head.feedback_size)
         state = stepper.start(self.initial_state(latents))
@@ -125,15 +128,19 @@ class AutoregressiveDecoder(nn.Module):
                 control_gates = F.linear(cursor.read(), stepper.control_weight)
                 gates = control_gates if gates is None else gates + control_gates
             hidden, state = stepper.step(gates, state)
-            label = self.head.sample_with(self.output_projection(hidden), temperature, draws[rows, step])
+            outputs = self.output_projection(hidden)
+            if grammar is not None:
+                outputs = outputs.masked_fill(~grammar.legal(), -torch.inf)
+            label = self.head.sample_with(outputs, temperature, draws[rows, step])
             labels[rows, step] = label
             kept = (label != end_token).nonzero().squeeze(-1)
             if len(kept) == 0:
                 break
             if len(kept) == len(rows):
                 kept = None
-            if cursor is not None:
-                cursor.advance(label, kept)
+            for follower in (cursor, grammar):
+                if follower is not None:
+                    follower.advance(label, kept)
             if kept is not None:
                 rows, label, state = rows[kept], label[kept], stepper.keep(kept, state)
         return labels
@@ -288,9 +295,10 @@ class HierarchicalDecoder(nn.Module):
         end_token: int,
         temperature: float | None,
         controls: Tensor | TimedControls | None = None,
+        legal_only: bool = False,
     ) -> Tensor:
         """As [`AutoregressiveDecoder.generate_until`] for latents (B, latent_size) and draws (B, T), each segment by itself:
-        labels (B, T).
+        labels (B, T). `legal_only`: with a [`TrackGrammar`].
 
         All segments are decoded at once. A segment reads the last label of the one before, and that is padding, as at the
         start, wherever the one before has ended early; only what follows a full segment has to be decoded again.
@@ -298,6 +306,7 @@ class HierarchicalDecoder(nn.Module):
         embeddings = self.conduct(latents)
         draws = self._segments(draws)
         items = torch.arange(len(latents), device=latents.device).repeat_interleave(self.num_segments)
+        segments = torch.arange(self.num_segments, device=latents.device)
         timed = isinstance(controls, TimedControls)
         by_segment = controls if timed or controls is None else self._segments(controls)
         labels = self.core.generate_until(
@@ -307,6 +316,7 @@ class HierarchicalDecoder(nn.Module):
             temperature,
             by_segment if timed or controls is None else by_segment.flatten(0, 1),
             items,
+            grammar=TrackGrammar(segments.repeat(len(latents))) if legal_only else None,
         ).view(draws.shape)
         for segment in range(1, self.num_segments):
             rows = (labels[:, segment - 1, -1] != PADDING).nonzero().squeeze(-1)
@@ -319,6 +329,7 @@ class HierarchicalDecoder(nn.Module):
                     by_segment if timed or controls is None else by_segment[rows, segment],
                     rows,
                     labels[rows, segment - 1, -1],
+                    TrackGrammar(segments[segment].expand(len(rows))) if legal_only else None,
                 )
         return labels.flatten(1)
 

@@ -27,6 +27,7 @@ from transformers.utils import ModelOutput, can_return_tuple
 from .configuration_music_vae import MAX_SEQUENCE_LENGTH, MusicVAEConfig
 from .decoders import build_decoder
 from .encoders import build_encoder
+from .multitrack_events import END, NUM_EVENTS
 from .output_heads import NADEHead
 from .recurrent import LSTM, LatentProjection
 from .timed_controls import TimedControls
@@ -292,6 +293,7 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         batch_size: int = 256,
         stopping: str = "each",
         draws: Tensor | None = None,
+        legal_only: bool = False,
     ) -> Tensor:
         """Decodes latents (B, latent_size) to sequences (B, length, ...), free-running.
 
@@ -310,6 +312,8 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
             draws (`Tensor` of shape (B, length), *optional*): numbers from 0 to 1 that decide what is sampled where
                 `stopping` is `"each"`: an item's music depends on its own latents, controls and draws alone. None draws
                 them with `generator`.
+            legal_only (`bool`, defaults to `False`): for models of multitrack measures with `stopping` `"each"`: nothing is
+                drawn that no measure can hold, see [`TrackGrammar`]. Not in the original.
 
         Raises:
             ValueError: for latents of another size, a temperature that is not positive, a length out of range, or
@@ -325,9 +329,11 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         # CODEPATH: hier-multiperf_* presets
         ends_each = self.config.end_token is not None and stopping == "each"
         if ends_each:
-            return self._decode_until(latents, length, temperature, generator, controls, batch_size, draws)
-        if draws is not None or isinstance(controls, TimedControls):
-            raise ValueError("draws and TimedControls are for models that have an end token, with stopping 'each'.")
+            return self._decode_until(latents, length, temperature, generator, controls, batch_size, draws, legal_only)
+        if draws is not None or legal_only or isinstance(controls, TimedControls):
+            raise ValueError(
+                "draws, legal_only and TimedControls are for models that have an end token, with stopping 'each'."
+            )
         end_token = self.config.end_token if stopping == "batch" else None
         if length is None:
             length = self.config.max_sequence_length if controls is None else controls.shape[-2]
@@ -357,11 +363,14 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         controls: Tensor | TimedControls | None,
         batch_size: int,
         draws: Tensor | None,
+        legal_only: bool,
     ) -> Tensor:
         """[`decode`] where every segment stops at its own end token."""
         steps = self.config.max_sequence_length
+        if legal_only and (self.config.output_size, self.config.end_token) != (NUM_EVENTS, END):
+            raise ValueError("legal_only is for models of multitrack measures; this one writes other events.")
         if length not in (None, steps):
-            raise ValueError(f"Sequences of this model have {steps} steps, padding behind end tokens included; got {length}.")
+            raise ValueError(f"Sequences of this model have {steps} steps, padding at the ends included; got {length}.")
         shape = (len(latents), steps)
         if draws is None:
             draws = torch.rand(shape, generator=generator, device=self.device)
@@ -378,7 +387,8 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
             else:
                 own = controls if controls is None or controls.ndim == 2 else controls[items]
                 own = self._read_controls(own, len(part), steps)
-            sequences.append(self.decoder.generate_until(part, draws[items], self.config.end_token, temperature, own))
+            end_token = self.config.end_token
+            sequences.append(self.decoder.generate_until(part, draws[items], end_token, temperature, own, legal_only))
         return torch.cat(sequences)
 
     def teacher_forced_logits(
@@ -413,6 +423,7 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         batch_size: int = 256,
         stopping: str = "each",
         draws: Tensor | None = None,
+        legal_only: bool = False,
     ) -> Tensor:
         """Draws `num_samples` latents from the prior and decodes them to sequences (num_samples, length, ...); see
         [`decode`]."""
@@ -420,7 +431,7 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
             raise ValueError(f"num_samples must be at least 1, got {num_samples}.")
         shape = (num_samples, self.config.latent_size)
         latents = torch.randn(shape, generator=generator, device=self.device, dtype=self.dtype)
-        return self.decode(latents, length, temperature, generator, controls, batch_size, stopping, draws)
+        return self.decode(latents, length, temperature, generator, controls, batch_size, stopping, draws, legal_only)
 
     def reconstruct(
         self,

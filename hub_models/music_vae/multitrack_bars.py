@@ -14,9 +14,7 @@ from .multitrack_events import (
     PROGRAM,
     STEPS_PER_BAR,
     TrackNotes,
-    count_events,
     encode_tracks,
-    paired,
     thin_tracks,
     velocity_bins,
 )
@@ -26,7 +24,7 @@ from .representation import Origin
 from .sustain import apply_sustain
 
 MIN_TRACKS = 2
-MIN_EVENTS = 8
+MIN_EVENTS = 8  # two tracks that have notes have as many
 BEATS_PER_BAR = 4
 MAX_LISTED = 6
 # Why bars are left out.
@@ -40,8 +38,8 @@ class Bars:
     """Bars found in a file.
 
     Args:
-        tokens (`ndarray` of shape (N, 8, 64), int64): padded with -1.
-        steps (`ndarray` of shape (N, 8, 64), int64): the step 0..96 at which each token stands; -1 at the first token of a
+        tokens (`ndarray` of shape (N, 8, 64), int16): padded with -1.
+        steps (`ndarray` of shape (N, 8, 64), int16): the step 0..96 at which each token stands; -1 at the first token of a
             track and at padding.
         origins (list of N [`Origin`]).
         rejections, reductions (list of [`Rejection`]).
@@ -49,8 +47,8 @@ class Bars:
         places (`ndarray` of shape (N, 2), int64): of each bar its piece, and its number in the piece, from 0.
     """
 
-    tokens: np.ndarray = field(default_factory=lambda: np.zeros((0, MAX_TRACKS, MAX_TRACK_TOKENS), dtype=np.int64))
-    steps: np.ndarray = field(default_factory=lambda: np.zeros((0, MAX_TRACKS, MAX_TRACK_TOKENS), dtype=np.int64))
+    tokens: np.ndarray = field(default_factory=lambda: np.zeros((0, MAX_TRACKS, MAX_TRACK_TOKENS), dtype=np.int16))
+    steps: np.ndarray = field(default_factory=lambda: np.zeros((0, MAX_TRACKS, MAX_TRACK_TOKENS), dtype=np.int16))
     origins: list[Origin] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     reductions: list[Rejection] = field(default_factory=list)
@@ -120,17 +118,14 @@ def _bars_of_piece(piece: Piece, remarks: "Remarks") -> tuple[np.ndarray, np.nda
     lost, had = (np.bincount(some, minlength=tracks.shape[1]) for some in (track[~is_kept], track))
     played = played.select(is_kept)
 
-    events = np.bincount(tracks[0], weights=count_events(paired(played), tracks.shape[1]), minlength=num_bars)
-    enough = events >= MIN_EVENTS
-    say_of((counts >= MIN_TRACKS) & ~enough, TOO_LITTLE)
     quarters = piece.start_quarter + BEATS_PER_BAR * np.arange(num_bars)
-    for one in np.flatnonzero((counts > MAX_TRACKS) & enough):
+    for one in np.flatnonzero(counts > MAX_TRACKS):
         remarks.choose(float(quarters[one]), int(counts[one]))
-    for one in np.flatnonzero((lost > 0) & enough[tracks[0]]):
+    for one in np.flatnonzero(lost > 0):
         remarks.thin(int(tracks[3, one]), float(quarters[tracks[0, one]]), int(lost[one]), int(had[one]))
 
     programs = np.where(tracks[1], DRUMS, PROGRAM + tracks[2])
-    return _placed(*encode_tracks(played, programs), tracks[0], tracks[3], enough)
+    return _in_bars(*encode_tracks(played, programs), tracks[0], tracks[3])
 
 
 def _strength(notes: TrackNotes, velocity: np.ndarray) -> np.ndarray:
@@ -140,12 +135,10 @@ def _strength(notes: TrackNotes, velocity: np.ndarray) -> np.ndarray:
     return (velocity * (STEPS_PER_BAR + 1) + notes.end - notes.start) * 8 + weight
 
 
-def _placed(
-    tokens: np.ndarray, steps: np.ndarray, bar: np.ndarray, instrument: np.ndarray, enough: np.ndarray
+def _in_bars(
+    tokens: np.ndarray, steps: np.ndarray, bar: np.ndarray, instrument: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[int, ...]]]:
-    """Tracks (K, 64) in the order of their bars (K,) as bars of eight; only those that have `enough` (B,)."""
-    keep = enough[bar]
-    tokens, steps, bar, instrument = tokens[keep], steps[keep], bar[keep], instrument[keep]
+    """Tracks (K, 64) in the order of their bars (K,), bar by bar."""
     bars, first, row = np.unique(bar, return_index=True, return_inverse=True)
     instruments = [tuple(own.tolist()) for own in np.split(instrument, first[1:])] if len(bars) else []
     return *as_bars(tokens, steps, row, len(bars)), bars, instruments
@@ -155,7 +148,7 @@ def as_bars(tokens: np.ndarray, steps: np.ndarray, bar: np.ndarray, num_bars: in
     """Tracks (K, 64) in the order of their bars (K,), and the steps of their tokens, as bars (num_bars, 8, 64)."""
     counts = np.bincount(bar, minlength=num_bars)
     place = np.arange(len(bar)) - np.repeat(np.cumsum(counts) - counts, counts)
-    all_tokens, all_steps = np.full((2, num_bars, MAX_TRACKS, MAX_TRACK_TOKENS), PADDING, dtype=np.int64)
+    all_tokens, all_steps = np.full((2, num_bars, MAX_TRACKS, MAX_TRACK_TOKENS), PADDING, dtype=np.int16)
     all_tokens[..., 0] = END
     all_tokens[bar, place], all_steps[bar, place] = tokens, steps
     return all_tokens, all_steps

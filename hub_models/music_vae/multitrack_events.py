@@ -128,7 +128,7 @@ def encode_tracks(notes: TrackNotes, programs: np.ndarray) -> tuple[np.ndarray, 
         programs (`ndarray` of shape (K,), int64): of each track, the token of its program (360..488).
 
     Returns:
-        tokens (K, 64) int64, padded with -1, and the step 0..96 at which each token stands, (K, 64) int64; -1 at program
+        tokens (K, 64) int16, padded with -1, and the step 0..96 at which each token stands, (K, 64) int16; -1 at program
         tokens and padding; the end token has that of the event before it.
     """
     notes = paired(notes)
@@ -152,8 +152,8 @@ def encode_tracks(notes: TrackNotes, programs: np.ndarray) -> tuple[np.ndarray, 
     ends = np.cumsum(sizes)
     starts_of_tracks = (ends - sizes)[first]
     place = ends - sizes - starts_of_tracks[track] + 1  # behind the program token
-    tokens = np.full((num_tracks, MAX_TRACK_TOKENS), PADDING, dtype=np.int64)
-    steps = np.full((num_tracks, MAX_TRACK_TOKENS), -1, dtype=np.int64)
+    tokens = np.full((num_tracks, MAX_TRACK_TOKENS), PADDING, dtype=np.int16)
+    steps = np.full((num_tracks, MAX_TRACK_TOKENS), -1, dtype=np.int16)
     tokens[:, 0] = programs
     shifts, velocities = shift > 0, velocity > 0
     tokens[track[shifts], place[shifts]] = TIME_SHIFT + shift[shifts] - 1

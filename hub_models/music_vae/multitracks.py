@@ -50,6 +50,7 @@ class MultitrackRepresentation(Representation):
     input_size = NUM_EVENTS
     transposition = 3
     default_velocity = INITIAL_VELOCITY
+    max_windows = 512  # of 1 MB each
 
     def __init__(self):
         super().__init__(num_bars=1, steps_per_quarter=STEPS_PER_BAR // 4)
@@ -61,7 +62,7 @@ class MultitrackRepresentation(Representation):
 
     @property
     def wanted(self) -> str:
-        return "a bar in 4/4 in which 2 to 8 instruments play" if self.num_bars == 1 else super().wanted
+        return "a bar in 4/4 in which two instruments or more play"
 
     def extract(self, notes: NoteSequence, mode: str) -> Extraction:
         bars = original_bars(notes)[0] if mode == "original" else musical_bars(notes)

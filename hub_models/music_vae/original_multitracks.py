@@ -118,7 +118,7 @@ def _stretch(piece: Piece) -> Stretch:
 
 def _bar(stretch: Stretch, start: float, end: float) -> Bar:
     notes, steps_per_second = stretch.notes, stretch.piece.clock.steps_per_second
-    inside = np.flatnonzero((notes.start >= start) & (notes.start < end))
+    inside = np.arange(*np.searchsorted(notes.start, [start, end]))
     first = notes.start[inside] - start
     start_step = (first * steps_per_second + 0.5).astype(np.int64)
     end_step = ((np.minimum(notes.end[inside], end) - start) * steps_per_second + 0.5).astype(np.int64)
@@ -133,8 +133,10 @@ def _tracks(notes: NoteSequence, bar: Bar) -> tuple[np.ndarray, np.ndarray, np.n
         return ONE_INSTRUMENT if instruments else SILENT
     if len(instruments) > MAX_TRACKS:
         return f"more than {MAX_TRACKS} tracks"
-    place = {number: notes.instrument[bar.order].tolist().index(number) for number in instruments}
-    kinds = {number: (notes.is_drum[bar.order[i]], notes.program[bar.order[i]]) for number, i in place.items()}
+    columns = (notes.instrument, notes.is_drum, notes.program)
+    kinds = {
+        number: (drum, program) for number, drum, program in zip(*(c[bar.order].tolist() for c in columns), strict=True)
+    }
     instruments.sort(key=lambda number: (1, 0) if kinds[number][0] else (0, kinds[number][1]))
     track = np.array([instruments.index(number) for number in notes.instrument[bar.order].tolist()])
     # What rounds to the next bar line is lost.
@@ -210,7 +212,7 @@ def _joined(found: list[tuple], rejections: list[Rejection]) -> tuple[Bars, np.n
         np.concatenate([tracks[0] for tracks in found]), np.concatenate([tracks[1] for tracks in found]), row, len(found)
     )
     bars.origins = [tracks[-1] for tracks in found]
-    chords = np.full(bars.tokens.shape, NO_CHORD, dtype=np.int64)
+    chords = np.full(bars.tokens.shape, NO_CHORD, dtype=np.int16)
     for number, tracks in enumerate(found):
         if len(tracks) == 5:
             chords[number, : counts[number]] = tracks[3]

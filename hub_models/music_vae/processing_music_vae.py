@@ -34,7 +34,7 @@ from .melodies import MelodyRepresentation
 from .multitrack_events import MAX_TRACK_TOKENS, MAX_TRACKS, STEPS_PER_BAR, VELOCITY_BINS
 from .multitracks import MultitrackRepresentation
 from .note_sequence import MidiSource, NoteSequence, read_midi
-from .pieces import SPLITTERS, Rejection
+from .pieces import SPLITTERS, Rejection, bars_text
 from .representation import BEATS_PER_BAR, Extraction, Origin, Representation
 from .trios import TrioRepresentation
 
@@ -291,12 +291,12 @@ class MusicVAEProcessor(ProcessorMixin):
         Args:
             source: a path, bytes, `PrettyMIDI`, [`NoteSequence`] or symusic score.
             mode (`str`, *optional*): `"musical"` or `"original"`.
-            max_windows (`int`, *optional*): keep the first this many.
+            max_windows (`int`, *optional*): keep the first this many. By default all, of multitrack bars 512.
             rng (`np.random.Generator`, *optional*): decides what the corruption `"note_dropout"` silences.
             chords (*optional*): the chords of the file, for a processor that has `chords`: a progression with one for each
                 bar, again and again ("C Am F G" or "| C Am | F G |"), or a list of (seconds, symbol). By default the chord
-                symbols that are its text events, markers or lyrics, which mode `"original"` does not read; or else, and for `[]`, the
-                chords that its notes suggest.
+                symbols that are its text events, markers or lyrics, which mode `"original"` does not read; or else, and for
+                `[]`, the chords that its notes suggest.
 
         Returns:
             [`MusicVAEFeatures`] with `input_values` (N, T, input_size) float32, `labels` (see
@@ -316,6 +316,10 @@ class MusicVAEProcessor(ProcessorMixin):
         found = self.extract(notes, mode)
         if not len(found.examples):
             raise NoExamplesError(self._explain(notes, found.rejections), found.rejections)
+        if max_windows is None and self.codec.max_windows is not None and len(found.examples) > self.codec.max_windows:
+            max_windows = self.codec.max_windows
+            where = bars_text(notes, 0.0, notes.total_quarters)
+            found.reductions.append(Rejection(f"the first {max_windows} of {len(found.examples):,} windows are read", where))
         features = MusicVAEFeatures(self.features(found.examples[:max_windows], rng))
         if return_tensors != "pt":
             features = MusicVAEFeatures({name: value.numpy() for name, value in features.items()}, return_tensors)

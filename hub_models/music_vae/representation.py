@@ -94,6 +94,7 @@ class Representation:
             music has no pitches to shift.
         random_features (`bool`): whether [`features`] draws from its `rng`.
         default_velocity (`int`): of written notes that have none of their own.
+        max_windows (`int`, *optional*): how many windows of a file are made into features unless a call says otherwise.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Representation:
     transposition: int = 0
     random_features: bool = False
     default_velocity: int = 80
+    max_windows: int | None = None
 
     def __init__(self, num_bars: int, steps_per_quarter: int):
         self.num_bars = num_bars

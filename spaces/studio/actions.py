@@ -30,7 +30,7 @@ class Stopped(StudioError):
     """A person stopped the work."""
 
     def __init__(self):
-        super().__init__("Stopped; what was there before is still there.")
+        super().__init__("Cancelled; what was there before is still there.")
 
 
 def in_sentences(action: Callable) -> Callable:

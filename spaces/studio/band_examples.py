@@ -39,7 +39,7 @@ BARS = {
         24: "-:.5 E3+G3+B3:.5 -:.5 E3+G3+B3:1 E3+G3+B3:.5 -:.5 E3+G3+B3:.5",
         32: "C2:1.5 G2:.5 G2:1.5 C2:.5",
         73: "G4:1.5 E4:.5 D4:.5 E4:1.5",
-        DRUMS: {KICK: "x..xx..xx..xx..x", SNARE: "x..x..x...x..x..", CLOSED_HAT: "o.o.o.o.o.o.o.o."},
+        DRUMS: {KICK: "x..xx..xx..xx..x", SNARE: "x..x..x...x..x..", CLOSED_HAT: "o...o...o...o..."},
     },
     "Funk": {
         28: "-:.5 G3+C4:.25 -:.25 G3+C4:.25 -:.75 G3+C4:.25 G3+C4:.25 -:.5 G3+C4:.25 -:.75",

@@ -56,6 +56,18 @@ def test_trios_compare_with_the_matrix_products_and_need_no_more_memory_for_more
         assert memory["16"] > 0
 
 
+def test_bands_write_the_events_that_they_are_measured_by(tmp_path):
+    sizes = ("--hidden-size", 8, "--latent-size", 4, "--bars", 3, "--max-tracks", 4, "--track-events", 12)
+    printed, figures = run("music_vae_multitrack_arrangement.py", tmp_path, *sizes, "--threads", 1, "--repeats", 1)
+    peers = [row["peer_name"] for row in figures["rows"]]
+    assert peers == ["one bar at a time", "the original's way: no track stops", "matrix products alone"]
+    written = figures["details"]["written"]
+    assert written["bars"] * 4 < written["events"] < written["of"] == 3 * 4 * 12
+    assert f"{written['events']} events of 144" in printed
+    ways = figures["details"]["threads"]["1"]["fastest_products"]
+    assert sum(ways.values()) == 1 + 4 + 1 + written["longest_track"]  # of bars, the conductor, tracks, events
+
+
 def test_training_compares_with_the_same_model_on_torchs_lstm(tmp_path):
     sizes = ("--hidden-size", 4, "--latent-size", 4, "--batch-size", 2)
     printed, figures = run("music_vae_training.py", tmp_path, *sizes, "--threads", 1, "--repeats", 1)

@@ -34,6 +34,7 @@ ENTRY = {
     "paper_figures": {},
 }
 GROOVE = {"template": "music_vae_groove", "representation": "groove"}
+MULTITRACK = {"template": "music_vae_multitrack", "representation": "multitrack"}
 KINDS = {
     "hier-mel_16bar": {
         "representation": "melody",
@@ -52,7 +53,12 @@ KINDS = {
     "groovae_2bar_tap_fixed_velocity": GROOVE,
     "groovae_2bar_add_closed_hh": GROOVE,
     "groovae_4bar": GROOVE,
+    "hier-multiperf_vel_1bar_med_chords": MULTITRACK | {"data_sources": ["web_archive", "pop909"]},
+    "hier-multiperf_vel_1bar_med": MULTITRACK,
 }
+BARS = {"16bar": "sixteen", "2bar": "two", "1bar": "one"}
+# The tables of a kind, but for the main one.
+MORE_TABLES = {"16bar": 1, "groovae": 1, "1bar_med_chords": 5, "1bar_med": 2}
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +113,7 @@ def test_rendered_card_is_valid_and_complete(name, tiny_checkpoint):
             assert text in card
     for value in facts["paper_figures"].values():
         assert f"{value:.3f}" in card
-    bars = "sixteen" if "16bar" in facts["preset"] else "two"
+    bars = next(word for bars, word in BARS.items() if bars in facts["preset"])
     for text in ("1803.05428", facts["recipe"], f"1,234 {bars}-bar sequences"):
         assert text in card
     for text in ("{{", "{%", "None"):
@@ -137,7 +143,8 @@ def test_every_kind_of_model_has_a_card(preset, render_kind):
     tables = re.findall(r"(?:^\|.*\|\n)+", card, flags=re.MULTILINE)
     for table in tables:
         assert len({line.count("|") for line in table.splitlines()}) == 1, table
-    assert len(tables) == 1 + ("16bar" in preset or "groovae" in preset)
+    more = next((count for name, count in MORE_TABLES.items() if name in preset), 0)
+    assert len(tables) == 1 + more
 
 
 @pytest.mark.parametrize("preset", [preset for preset in KINDS if "nade" not in preset])
@@ -191,6 +198,54 @@ def test_a_groove_stands_beside_its_input_and_the_drummers(render_kind):
     assert "hits of the drums that the input lacks" not in card
     assert table_row(render_kind("groovae_2bar_add_closed_hh"), "hits of the drums that the input lacks (F1)")[2] == "0.000"
     assert "gillick2019groove" in card
+
+
+BAND = "hier-multiperf_vel_1bar_med_chords"
+
+
+def test_a_band_stands_beside_its_controls(render_kind, tiny_checkpoint, tmp_path):
+    folder = shutil.copytree(tiny_checkpoint(BAND), tmp_path / "model")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["harmony"]["chord_tones"] |= {"samples": 0.714, "samples_shuffled": 0.312}
+    metrics["harmony"]["program_overlap"] |= {"one_style": 0.611, "one_style_same_draws": 0.832, "different_styles": 0.147}
+    metrics["operations"]["change_chords"] |= {"chord_tones_after": 0.731, "chord_tones_before": 0.302}
+    metrics["attributes"]["strings"] |= {"less": 0.1, "unchanged": 0.2, "more": 0.4}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    card = render_kind(BAND, folder)
+    assert table_row(card, "samples, under chords of the data") == ["0.71", "0.31"]
+    assert table_row(card, "overlap of the instruments") == ["0.83", "0.61", "0.15"]
+    assert table_row(card, "`change_chords`: time on tones of the new chords (before the change)") == ["0.73", "0.30"]
+    assert table_row(card, "`strings`: share of string instruments") == ["0.10", "0.20", "0.40"]
+    assert len(table_row(card, "instruments, to the end")) == 11
+    results = {result.metric_name: result.metric_value for result in ModelCard(card).data.eval_results}
+    assert results["samples: sounding time on tones of the given chord"] == 0.714
+    assert results["samples: sounding time on tones of another sample's chord"] == 0.312
+    assert "simon2018multitrack" in card
+
+
+def test_a_band_without_figures_for_its_chords_has_no_card(render_kind, tiny_checkpoint, tmp_path):
+    folder = shutil.copytree(tiny_checkpoint(BAND), tmp_path / "model")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    del metrics["harmony"], metrics["operations"]["path"]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(HubError, match=r"lacks harmony.chord_tones.data, .*operations.path.chord_tones"):
+        render_kind(BAND, folder)
+
+
+def test_a_band_without_chords_says_nothing_of_them(render_kind):
+    card = render_kind("hier-multiperf_vel_1bar_med")
+    assert "progression" not in card
+    assert "triads" not in card
+    assert "chord" not in re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)[0]
+
+
+@pytest.mark.parametrize("preset", [BAND, "hier-multiperf_vel_1bar_med"])
+def test_the_code_without_encore_of_a_band_runs(preset, render_kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = re.findall(r"```python\n(.*?)```", render_kind(preset), flags=re.DOTALL)[1]
+    code = code.replace(", trust_remote_code=True", "")  # the tiny model comes without its code
+    exec(compile(code, "card", "exec"), {})  # noqa: S102 - our own text
+    assert len(list(tmp_path.glob("sample-*.mid"))) == 4
 
 
 def test_data_of_unclear_licence_is_named_again_beside_the_licence_of_the_weights(render_kind):

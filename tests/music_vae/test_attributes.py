@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from hub_models import MusicVAEConfig, MusicVAEModel, MusicVAEProcessor, bundled
 from hub_models.music_vae import (
@@ -114,6 +115,16 @@ def test_vectors_are_computed_saved_and_loaded(tmp_path):
         compute_attribute_vectors(model, MusicVAEProcessor("drums"), sequences)
     with pytest.raises(FileNotFoundError, match="no attribute vectors"):
         load_attribute_vectors(tmp_path / "..")
+
+
+def test_a_repository_without_vectors_says_so_as_a_folder_does(monkeypatch):
+    def download(*arguments, **options):
+        assert options == {"revision": "main"}
+        raise LocalEntryNotFoundError("no such file")
+
+    monkeypatch.setattr("hub_models.music_vae.attributes.hf_hub_download", download)
+    with pytest.raises(FileNotFoundError, match=r"no attribute vectors \(attribute_vectors.safetensors\) in someone/band"):
+        load_attribute_vectors("someone/band", revision="main")
 
 
 def test_which_of_equal_sequences_comes_first_changes_no_vector():

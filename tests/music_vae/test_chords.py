@@ -200,7 +200,9 @@ def test_pitch_class_profiles_are_the_time_that_sounds_in_each_frame(notes, num_
         until = np.inf if frame == num_frames - 1 else frame + 1.0
         np.add.at(expected[frame], pitch % 12, np.clip(np.minimum(end, until) - np.maximum(start, frame), 0, None))
     norms = np.linalg.norm(expected, axis=1, keepdims=True)
-    np.testing.assert_allclose(profiles, expected / np.where(norms > 1e-9, norms, np.inf), atol=1e-6)
+    certain = (norms[:, 0] > 1e-6) | (norms[:, 0] == 0)  # what rounding leaves of a frame has a direction, too
+    directions = expected / np.where(norms > 0, norms, np.inf)
+    np.testing.assert_allclose(profiles[certain], directions[certain], atol=1e-6)
 
 
 def test_silence_has_no_chord():

@@ -197,12 +197,12 @@ def test_what_does_not_fit_is_refused_in_a_sentence():
         model.decode(latents, controls=controls, stopping="own")
     with pytest.raises(ValueError, match=r"draws must have the shape \(6, 20\)"):
         model.decode(latents, controls=controls, draws=draws[:, 1:])
-    with pytest.raises(ValueError, match="draws and TimedControls are for"):
+    with pytest.raises(ValueError, match="are for models that have an end token"):
         model.decode(latents, controls=controls, draws=draws, stopping="never")
     with pytest.raises(ValueError, match="have 20 steps"):
         model.decode(latents, length=5, controls=controls)
     timed = TimedControls(torch.zeros(3, 4, 3), torch.zeros(EVENTS, dtype=torch.int64), torch.zeros(3))
     with pytest.raises(ValueError, match="Timed controls need values"):
         model.decode(latents, controls=timed)
-    with pytest.raises(ValueError, match="draws and TimedControls are for"):
+    with pytest.raises(ValueError, match="are for models that have an end token"):
         small("cat-mel_2bar_med_chords").decode(torch.zeros(1, 6), controls=timed)

@@ -295,7 +295,7 @@ def test_who_does_not_listen_scores_as_the_control():
 
 
 def test_a_style_holds_where_the_latents_choose_the_instruments():
-    figures = harmony_of(Player(), num_styles=24, seed=1)["program_overlap"]
+    figures = harmony_of(Player(), num_styles=10, seed=1)["program_overlap"]
     assert figures["one_style"] == figures["one_style_same_draws"] == 1.0
     assert 1 / 3 <= figures["different_styles"] < 0.9
 
@@ -353,21 +353,23 @@ def test_attributes_are_measured_before_and_after():
 
 
 def tiny_model(chords: bool) -> MusicVAEModel:
+    """One whose tracks end soon, as those of a trained model do."""
     torch.manual_seed(0)
     model = MusicVAEModel(MusicVAEConfig.from_preset(f"{PRESET}_chords" if chords else PRESET, **SMALL)).eval()
     torch.nn.init.normal_(model.latent_mean.weight)
+    torch.nn.init.constant_(model.decoder.core.output_projection.bias[END], 2.5)
     return model
 
 
 @pytest.mark.parametrize("chords", [True, False])
 def test_models_with_and_without_chords_are_measured(chords):
     model, processor = tiny_model(chords), processor_of(chords)
-    examples = with_chord(some_measures(), "C", "Am") if chords else some_measures()
+    examples = with_chord(some_measures(4), "C", "Am") if chords else some_measures(4)
     settings = {"batch_size": 3, "seed": 1}
     report = {
         "reconstruction": evaluate_reconstruction(model, processor, examples, **settings),
         "samples": evaluate_samples(model, processor, examples, 4, **settings),
-        "interpolation": evaluate_interpolation(model, processor, examples, np.arange(8), 2, num_points=3, **settings),
+        "interpolation": evaluate_interpolation(model, processor, examples, np.arange(4), 2, num_points=3, **settings),
     }
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     assert report["samples"]["data_valid"] == 1.0

@@ -13,7 +13,7 @@ from pathlib import Path
 import pretty_midi
 import pytest
 
-from . import tiny_models
+from . import pages, tiny_models
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 STUDIO = CHECKOUT / "spaces" / "studio"
@@ -66,6 +66,44 @@ def serve(models: Path, tmp_path_factory):
             server.terminate()
             server.wait(timeout=20)
     assert "Traceback" not in log.read_text(), log.read_text()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=pages.CHROMIUM, args=pages.ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, studio):
+    """Opens the page; afterwards checks that it asked nobody else for anything and raised nothing."""
+    contexts, outside, errors = [], [], []
+
+    def open_page(width=1440, scheme="light", address=studio, **options):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **options)
+        context.set_default_timeout(pages.PATIENCE)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: outside.append(request.url) if _leaves(request.url, address) else None)
+        page.on("websocket", lambda socket: outside.append(socket.url) if "127.0.0.1" not in socket.url else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{address}/?__theme={scheme}")
+        page.wait_for_selector("#clip-a .note")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert outside == []
+    assert errors == []
+
+
+def _leaves(url, studio):
+    return not url.startswith((studio, "data:", "blob:"))
 
 
 @pytest.fixture

@@ -3,85 +3,24 @@
 With ENCORE_SCREENSHOTS=FOLDER, pictures of the page are put there: phone and desktop, light and dark.
 """
 
-import os
 import re
-import shutil
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from hub_models import audio, midi
 
 from . import tiny_models
 from .conftest import serve
-
-CHROMIUM = shutil.which("chromium")
-PATIENCE = 120_000  # milliseconds; the first action loads torch
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-    "--autoplay-policy=no-user-gesture-required",
-]
+from .pages import CHROMIUM, PATIENCE, check_layout, choose, number_of_notes, open_tab, picture, title_of
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(browser, studio):
-    """Opens the page; afterwards checks that it asked nobody else for anything and raised nothing."""
-    contexts, outside, errors = [], [], []
-
-    def open_page(width=1440, scheme="light", address=studio, **options):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **options)
-        context.set_default_timeout(PATIENCE)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", lambda request: outside.append(request.url) if _leaves(request.url, address) else None)
-        page.on("websocket", lambda socket: outside.append(socket.url) if "127.0.0.1" not in socket.url else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{address}/?__theme={scheme}")
-        page.wait_for_selector("#clip-a .note")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert outside == []
-    assert errors == []
-
-
-def _leaves(url, studio):
-    return not url.startswith((studio, "data:", "blob:"))
-
-
-def number_of_notes(page, selector):
-    return page.locator(f"{selector} .note").count()
 
 
 def upload(page, letter, path):
     with page.expect_file_chooser() as chooser:
         page.click(f"#upload-{letter}")
     chooser.value.set_files(str(path))
-
-
-def picture(page, name):
-    folder = os.environ.get("ENCORE_SCREENSHOTS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.wait_for_timeout(600)
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
 def test_upload_sample_morph_and_download(open_page, tune, tmp_path):
@@ -160,16 +99,6 @@ def test_errors_are_sentences(open_page, tmp_path):
     assert "/tmp" not in toast.inner_text()
 
 
-def choose(page, dropdown, option):
-    page.click(f"{dropdown} input")
-    page.get_by_role("option", name=option, exact=True).click()
-
-
-def open_tab(page, name, wait_for):
-    page.locator("#tabs").get_by_role("tab", name=name, exact=True).first.click()
-    page.wait_for_selector(wait_for)
-
-
 def open_grooves(page):
     open_tab(page, "Grooves", "#groove-editor .note")
 
@@ -179,10 +108,6 @@ def cell(page, lane, step):
     box = page.locator("#groove-editor svg.grid").bounding_box()
     width, height = box["width"] / 32, (box["height"] - 22) / 9
     return box["x"] + (step + 0.5) * width, box["y"] + 22 + (lane + 0.5) * height
-
-
-def title_of(page, selector):
-    return page.locator(f"{selector} .title")
 
 
 def test_long_melodies_and_trios(open_page, long_tune):
@@ -366,20 +291,6 @@ def test_tabs_whose_models_are_missing_say_so(open_page, tmp_path_factory):
         page.mouse.click(*cell(page, 0, 5))
         assert number_of_notes(page, "#groove-editor") == before + 1
         page.context.close()
-
-
-CONTROLS = 'button, input, select, textarea, a[href], [role=button], [role=slider], [tabindex="0"]'
-NAMELESS = """(controls) => [...document.querySelectorAll(controls)]
-  .filter((e) => e.offsetParent !== null && e.type !== 'file')
-  .filter((e) => !(e.innerText?.trim() || e.getAttribute('aria-label') || e.title || (e.labels && e.labels.length)
-                   || e.getAttribute('aria-labelledby') || e.closest('label')))
-  .map((e) => e.outerHTML.slice(0, 120))"""
-
-
-def check_layout(page, width):
-    """Nothing wider than the window; every control has a name."""
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate(NAMELESS, CONTROLS) == []
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")])

@@ -55,7 +55,7 @@ def _rest_often(model) -> None:
             if projection.out_features == 27:
                 projection.bias[:9] = -1.0
             elif projection.out_features == 490:  # many tracks are drums, and tracks end soon
-                projection.bias[488] = 5.0
-                projection.bias[489] = 4.5
+                projection.bias[488] = 2.6
+                projection.bias[489] = 2.0
             else:
                 projection.bias[0] = 2.0

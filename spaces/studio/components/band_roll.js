@@ -3,9 +3,11 @@
 const $ = (selector) => element.querySelector(selector);
 const scroller = $(".scroller"), space = $(".space"), header = $(".bars"), canvas = $("canvas.roll"), names = $("svg.names");
 const playButton = $(".play"), clock = $(".clock"), loop = $(".loop input"), sound = $("audio"), playhead = $(".playhead"), tip = $(".tip");
-const PITCHED = 250, HEADER = 45, GUTTER = 74, BAR = 64, PLAIN_DRUM = 13, QUIET = 0.1;
-const DRUM_NAMES = { 35: "Kick 2", 36: "Kick", 37: "Rimshot", 38: "Snare", 39: "Clap", 40: "Snare 2", 41: "Floor tom", 42: "Closed hat", 43: "Floor tom 2", 44: "Pedal hat", 45: "Low tom", 46: "Open hat", 47: "Mid tom 2", 48: "Mid tom", 49: "Crash", 50: "High tom", 51: "Ride", 52: "China", 53: "Ride bell", 54: "Tambourine", 55: "Splash", 56: "Cowbell", 57: "Crash 2", 58: "Vibraslap", 59: "Ride 2", 60: "Bongo", 61: "Low bongo", 62: "Conga mute", 63: "Conga", 64: "Low conga", 65: "Timbale", 66: "Low timbale", 67: "Agogo", 68: "Low agogo", 69: "Cabasa", 70: "Maracas", 71: "Whistle", 72: "Whistle 2", 73: "Guiro", 74: "Guiro 2", 75: "Claves", 76: "Woodblock", 77: "Low block", 78: "Cuica", 79: "Cuica 2", 80: "Triangle", 81: "Triangle 2" };
-let song = null, notes = [], steps = new Map(), longest = 4, panels = [], barWidth = BAR, pxPerBeat = 16, selected = new Set(), anchor = 0;
+const PITCHED = 250, HEADER = 45, BAR = 64, PLAIN_DRUM = 13, QUIET = 0.1;
+const DRUM_NAMES = { 35: "Kick 2", 36: "Kick", 37: "Rimshot", 38: "Snare", 39: "Clap", 40: "Snare 2", 41: "Low floor", 42: "Closed hat", 43: "High floor", 44: "Pedal hat", 45: "Low tom", 46: "Open hat", 47: "Mid tom 2", 48: "Mid tom", 49: "Crash", 50: "High tom", 51: "Ride", 52: "China", 53: "Ride bell", 54: "Tambourine", 55: "Splash", 56: "Cowbell", 57: "Crash 2", 58: "Vibraslap", 59: "Ride 2", 60: "Bongo", 61: "Low bongo", 62: "Conga mute", 63: "Conga", 64: "Low conga", 65: "Timbale", 66: "Low timbale", 67: "Agogo", 68: "Low agogo", 69: "Cabasa", 70: "Maracas", 71: "Whistle", 72: "Whistle 2", 73: "Guiro", 74: "Guiro 2", 75: "Claves", 76: "Woodblock", 77: "Low block", 78: "Cuica", 79: "Cuica 2", 80: "Triangle", 81: "Triangle 2" };
+// From top to bottom: other percussion, cymbals, hats, toms, snares, kicks.
+const DRUM_ORDER = [49, 57, 55, 52, 51, 59, 53, 46, 42, 44, 50, 48, 47, 45, 43, 41, 39, 37, 40, 38, 35, 36];
+let song = null, notes = [], steps = new Map(), longest = 4, panels = [], gutter = 40, barWidth = BAR, pxPerBeat = 16, selected = new Set(), anchor = 0;
 // `part` is what the synth plays, `wav` whether the WAV is playing; `at` is where the playhead rests, in quarter notes.
 let part = null, wav = false, at = 0, frame = 0, waiting = 0, followed = true;
 
@@ -149,11 +151,12 @@ const layOut = () => {
   };
   if (pitched.length || !drums.length) add(encoreDraw.pitchRows(pitched, 24), PITCHED, false);
   if (drums.length) {
-    const rows = [...new Set(drums.map((note) => note[0]))].sort((a, b) => b - a).map((pitch) => [pitch, DRUM_NAMES[pitch] ?? `Drum ${pitch}`]);
+    const rows = [...new Set(drums.map((note) => note[0]))].sort((a, b) => DRUM_ORDER.indexOf(a) - DRUM_ORDER.indexOf(b) || b - a).map((pitch) => [pitch, DRUM_NAMES[pitch] ?? `Drum ${pitch}`]);
     if (panels.length) y += 5;
     add(rows, rows.length * Math.max(7, Math.min(PLAIN_DRUM, 170 / rows.length)), true);
   }
   panels.bottom = y + 2;
+  gutter = drums.length ? 78 : 40;
 };
 
 const paint = () => {
@@ -185,14 +188,15 @@ const paint = () => {
   for (const group of seen) {
     if (!group) continue;
     const track = song.tracks[group[0][4]], panel = panels.find(({ drums }) => drums === Boolean(track.is_drum));
-    const clear = !heard.has(track.key) ? QUIET : pointed && pointed !== track.key ? 0.22 : 1;
+    const clear = pointed === track.key ? (heard.has(track.key) ? 1 : 0.5) : !heard.has(track.key) ? QUIET : pointed ? 0.3 : 1;
     context.fillStyle = colours.get(`--track-${track.colour}`);
+    const round = panel.laneHeight >= 6 && !panel.drums;
     for (const [pitch, start, end, velocity] of group) {
       const lane = panel.laneOf.get(pitch), x = start * pxPerBeat, loud = velocity / 127;
       context.globalAlpha = clear * (0.45 + 0.55 * loud);
       const height = panel.drums ? (panel.laneHeight - 2) * (0.4 + 0.6 * loud) : Math.max(2, panel.laneHeight - 0.8);
       const y = panel.y + (lane + 0.5) * panel.laneHeight - height / 2, wide = panel.drums ? Math.max(2, Math.min(5, pxPerBeat / 5)) : Math.max(1.5, (end - start) * pxPerBeat - 0.8);
-      if (height > 3.5 && wide > 3.5) { context.beginPath(); context.roundRect(x, y, wide, height, Math.min(2, height / 3)); context.fill(); } else context.fillRect(x, y, wide, height);
+      if (round && wide > 4) { context.beginPath(); context.roundRect(x, y, wide, height, Math.min(2, height / 3)); context.fill(); } else context.fillRect(x, y, wide, height);
       drawn += 1;
     }
   }
@@ -211,13 +215,13 @@ const firstFrom = (beat) => {
 const draw = () => {
   element.classList.toggle("filled", Boolean(song));
   if (!song) return;
-  const room = Math.max(120, element.clientWidth - GUTTER - 3);
-  barWidth = Math.max(BAR, room / song.bars);
+  const room = Math.max(120, element.clientWidth - gutter - 3);
+  barWidth = Math.max(leastWidth(), room / song.bars);
   pxPerBeat = barWidth / 4;
   space.style.width = `${barWidth * song.bars}px`;
   element.style.setProperty("--bar", `${barWidth}px`);
   const shift = HEADER;
-  encoreDraw.labels(names, Object.assign(panels.map((panel) => ({ ...panel, y: panel.y + shift })), { bottom: panels.bottom + shift }), GUTTER, 0);
+  encoreDraw.labels(names, Object.assign(panels.map((panel) => ({ ...panel, y: panel.y + shift })), { bottom: panels.bottom + shift }), gutter, 0);
   const scale = devicePixelRatio || 1;
   canvas.width = Math.round(room * scale);
   canvas.height = Math.round(panels.bottom * scale);
@@ -232,6 +236,18 @@ const draw = () => {
 
 // ---- Bars
 const pretty = (symbol) => symbol.replace(/^([A-G])b/, "$1♭").replace(/^([A-G])#/, "$1♯");
+// The chords of a bar where they change: [symbol, share of the bar before it, share that it lasts].
+const changes = (bar) => {
+  const symbols = song.chords[bar] ?? [], held = symbols.map((symbol, index) => [symbol, index]).filter(([symbol, index]) => index === 0 || symbol !== symbols[index - 1]);
+  return held.map(([symbol, index], place) => [symbol, index / symbols.length, ((held[place + 1]?.[1] ?? symbols.length) - index) / symbols.length]);
+};
+// At which all chord names can be read, within reason.
+const leastWidth = () => {
+  const context = canvas.getContext("2d");
+  context.font = `650 13.5px ${getComputedStyle(element).fontFamily}`;
+  const needs = song.chords.flatMap((_, bar) => changes(bar).map(([symbol, , share]) => (context.measureText(pretty(symbol)).width + 7) / share + 8));
+  return Math.min(160, Math.max(BAR, ...needs));
+};
 const labelOf = (bar) => `Bar ${bar + 1}${song.chords[bar]?.length ? `: ${song.chords[bar].join(" ")}` : ""}`;
 const showBars = () => {
   let before = null;
@@ -243,15 +259,12 @@ const showBars = () => {
     number.className = "number";
     number.textContent = bar + 1;
     chords.className = "chords";
-    const symbols = song.chords[bar] ?? [];
-    const held = symbols.map((symbol, index) => [symbol, index]).filter(([symbol, index]) => index === 0 || symbol !== symbols[index - 1]);
-    chords.classList.toggle("tight", held.length > 1 && held.some(([symbol]) => symbol.length > 3));
-    held.forEach(([symbol, index], place) => {
+    changes(bar).forEach(([symbol, from, share]) => {
       const label = document.createElement("span");
       label.textContent = pretty(symbol);
       label.classList.toggle("again", symbol === before);
-      label.style.left = `${(index / symbols.length) * 100}%`;
-      label.style.width = `${(((held[place + 1]?.[1] ?? symbols.length) - index) / symbols.length) * 100}%`;
+      label.style.left = `${from * 100}%`;
+      label.style.width = `${share * 100}%`;
       before = symbol;
       chords.append(label);
     });
@@ -361,7 +374,9 @@ const update = () => {
   if (!file) sound.removeAttribute("src");
   else if (sound.src !== file) { sound.preload = part ? "auto" : "metadata"; sound.src = file; }
   playButton.disabled = !song;
-  selected = new Set(song?.selected_bars ?? []);
+  const kept = [...selected].filter((bar) => bar < (song?.bars ?? 0) && song.bars === before?.bars);
+  selected = new Set(song?.selected_bars ?? kept);
+  if (song && !song.selected_bars && kept.length) props.value = { ...props.value, selected_bars: kept };
   if (song && !goesOn) {
     if (before?.bars !== song.bars) { at = anchor = scroller.scrollLeft = 0; }
     desk().tempo = song.tempo;

@@ -26,7 +26,7 @@ def band_roll_value(
     tempo: float = 120.0,
     files: dict[str, bytes] | None = None,
     audible: Iterable[str] | None = None,
-    selected_bars: Iterable[int] = (),
+    selected_bars: Iterable[int] | None = None,
     play: bool = False,
     name: str | None = None,
 ) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def band_roll_value(
         tempo: in quarter notes per minute; that of the files.
         files: `midi` and `wav` file contents.
         audible: the keys of the tracks that the WAV holds; default all.
-        selected_bars: counted from 0.
+        selected_bars: counted from 0; None: those stay that are chosen, if the song is as long as the one before.
         play: begin to play when it appears.
         name: of the files, without extension.
     """
@@ -61,7 +61,7 @@ def band_roll_value(
         "ticks": band_tracks.TICKS,
         "tempo": float(tempo),
         "audible": [key for key in keys if key in heard],
-        "selected_bars": sorted({bar for bar in selected_bars if 0 <= bar < bars}),
+        "selected_bars": None if selected_bars is None else sorted({bar for bar in selected_bars if 0 <= bar < bars}),
         "play": play,
         # The same notes are the same song: the page goes on from where it is.
         "song": hashlib.blake2s(repr([(t["key"], t["notes"]) for t in shown]).encode(), digest_size=8).hexdigest(),

@@ -31,12 +31,12 @@ def track_key(program: int, is_drum: bool) -> str:
     return f"p{program}" if not is_drum else "drums" if program == 0 else f"d{program}"
 
 
+_KEYS = {track_key(program, is_drum) for program in range(128) for is_drum in (False, True)}
+
+
 def is_key(value: Any) -> bool:
     """Whether `track_key` gives this."""
-    if not isinstance(value, str) or len(value) > 5:
-        return False
-    number = value[1:]
-    return value == "drums" or (value[:1] in ("p", "d") and number.isascii() and number.isdigit() and int(number) < 128)
+    return isinstance(value, str) and value in _KEYS
 
 
 def keys(values: Any) -> list[str]:

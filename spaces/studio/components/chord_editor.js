@@ -92,20 +92,18 @@ const showGrid = () => {
     cell.append(Object.assign(document.createElement("i"), { textContent: index + 1 }), words);
     return cell;
   });
-  const add = Object.assign(document.createElement("button"), { type: "button", className: "add", textContent: "+ Bar" });
-  add.disabled = bars.length >= props.max_bars;
-  add.addEventListener("click", addBar);
-  grid.replaceChildren(...cells, add);
-  if (focused) (grid.querySelector(`.bar[data-bar="${cursor}"]`) ?? add).focus({ preventScroll: true });
+  grid.replaceChildren(...cells);
+  $(".add").disabled = bars.length >= props.max_bars;
+  if (focused) (cells[cursor] ?? $(".add")).focus({ preventScroll: true });
 };
 const showSum = () => {
-  const own = bars.length, times = value.bars / own;
+  const own = bars.length;
   const plural = (number) => `${number} ${number === 1 ? "bar" : "bars"}`;
   $(".sum").textContent = !own ? "" : own > value.bars ? `${plural(own)}; the song plays the first ${value.bars}`
-    : own === value.bars ? `${plural(own)}, played once` : `${plural(own)}, played ${Number.isInteger(times) ? times : times.toFixed(1)} times: a song of ${plural(value.bars)}`;
+    : own === value.bars ? `${plural(own)}, played once` : `${plural(own)}, looped to ${value.bars}`;
   for (const button of element.querySelectorAll(".length button")) button.setAttribute("aria-pressed", String(Number(button.dataset.bars) === value.bars));
   if (document.activeElement !== count) count.value = value.bars;
-  preset.value = String((props.presets ?? []).findIndex(([, own]) => own === value.text));
+  preset.value = String(presetTexts.indexOf(write(bars)));
   $(".undo").disabled = !history.length;
 };
 const showError = () => {
@@ -184,13 +182,13 @@ const close = () => {
   show();
   grid.querySelector(`.bar[data-bar="${cursor}"]`)?.focus({ preventScroll: true });
 };
-function addBar() {
+const addBar = () => {
   const last = bars.at(-1) ?? ["C"];
   storeBars([...bars, [last.at(-1)]]);
   openBar(bars.length - 1, false);
   grid.querySelector(".bar.open").focus({ preventScroll: true });
   grid.scrollTop = grid.scrollHeight;
-}
+};
 const removeBar = (bar) => {
   if (bars.length < 2) return;
   const wasOpen = open !== null;
@@ -207,7 +205,7 @@ const transpose = (by) => {
 };
 
 // ---- Controls
-const FREE = "-1";
+const FREE = "-1", presetTexts = (props.presets ?? []).map(([, own]) => write(parse(own)));
 preset.append(new Option("Your own chords", FREE), ...(props.presets ?? []).map(([name], index) => new Option(name, String(index))));
 preset.addEventListener("change", () => {
   const [, own, length] = props.presets[Number(preset.value)] ?? [];
@@ -256,6 +254,7 @@ $(".done").addEventListener("click", close);
 $(".remove").addEventListener("click", () => removeBar(open));
 $(".split").addEventListener("click", () => { const bar = [...bars[open]]; bar.splice(slot + 1, 0, bar[slot]); slot += 1; replaceBar(open, bar); });
 $(".join").addEventListener("click", () => { const bar = bars[open].filter((_, index) => index !== slot); slot = Math.max(0, slot - 1); replaceBar(open, bar); });
+$(".add").addEventListener("click", addBar);
 $(".up").addEventListener("click", () => transpose(1));
 $(".down").addEventListener("click", () => transpose(-1));
 $(".undo").addEventListener("click", undo);
@@ -295,11 +294,11 @@ grid.addEventListener("keydown", (event) => {
 // ---- From the server
 const update = () => {
   const given = props.value && typeof props.value === "object" ? props.value : {};
-  const text = given.text ?? "";
-  if (text !== value.text || (given.bars ?? 8) !== value.bars) history = [];
-  value = { text, bars: given.bars ?? 8, error: given.error ?? null, error_bar: given.error_bar ?? null };
-  bars = parse(value.text);
-  open = null;
+  const text = given.text ?? "", length = given.bars ?? 8, before = value, number = bars.length;
+  value = { text, bars: length, error: given.error ?? null, error_bar: given.error_bar ?? null };
+  bars = parse(text);
+  if (before.text && (text !== before.text || length !== before.bars)) history.push({ text: before.text, bars: before.bars });
+  if (bars.length !== number) open = null;
   show();
 };
 let lastWidth = 0;

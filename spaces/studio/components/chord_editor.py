@@ -7,15 +7,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import clip as clips
 import gradio as gr
-from validate import StudioError
+import validate
 
 from .piano_roll import SHARED_SCRIPTS
 
 FOLDER = Path(__file__).parent
-MAX_BARS = clips.MAX_BARS
-MAX_TEXT = 8_000  # characters
+MAX_BARS, MAX_TEXT = validate.MAX_SONG_BARS, validate.MAX_PROGRESSION
 MAX_CHORDS_PER_BAR = 16
 MAX_WRONG = 64
 
@@ -57,25 +55,6 @@ def chord_editor_value(
         "error": None if error is None else str(error)[:300],
         "error_bar": getattr(error, "bar", None),
     }
-
-
-def looped(value: dict[str, Any]) -> list[list[str]]:
-    """The chord symbols of every bar of the song, for a value that came from a `ChordEditor`.
-
-    Raises:
-        StudioError: there are no chords.
-        ValueError: a symbol that cannot be read; the message names it and its bar.
-    """
-    read_progression = _chords().read_progression
-    if not value["text"].replace("|", " ").strip():
-        raise StudioError("There are no chords yet: type some, such as C Am F G, or choose a loop.")
-    bars = read_progression(value["text"], MAX_CHORDS_PER_BAR)
-    return [bars[index % len(bars)] for index in range(value["bars"])]
-
-
-def looped_text(value: dict[str, Any]) -> str:
-    """`looped` as text, bars between bar lines."""
-    return "| " + " | ".join(" ".join(bar) for bar in looped(value)) + " |"
 
 
 def check_progression(text: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ const show = () => {
     strip.querySelector(".mute").setAttribute("aria-pressed", String(value.muted.includes(key)));
     strip.querySelector(".solo").setAttribute("aria-pressed", String(value.solo.includes(key)));
   }
-  $(".sum").textContent = heard.size === value.tracks.length ? `${heard.size}` : `${heard.size} of ${value.tracks.length} heard`;
+  $(".sum").textContent = heard.size === value.tracks.length ? `${heard.size} ${heard.size === 1 ? "instrument" : "instruments"}` : `${heard.size} of ${value.tracks.length} heard`;
   $(".all").hidden = !value.muted.length && !value.solo.length;
 };
 
@@ -46,8 +46,8 @@ const strip = ({ key, name, colour, count }) => {
     button.setAttribute("aria-label", `${label} ${name}`);
     button.addEventListener("click", () => toggle(action === "mute" ? "muted" : "solo", key));
   }
-  row.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && encoreBand.point(props.desk, key));
-  row.addEventListener("pointerleave", () => encoreBand.point(props.desk, null));
+  words.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && encoreBand.point(props.desk, key));
+  words.addEventListener("pointerleave", () => encoreBand.point(props.desk, null));
   return row;
 };
 
@@ -57,6 +57,7 @@ const update = () => {
   const focused = list.contains(document.activeElement) ? [document.activeElement.closest(".strip").dataset.key, document.activeElement.className] : null;
   list.replaceChildren(...(value?.tracks ?? []).map(strip));
   if (focused) list.querySelector(`.strip[data-key="${focused[0]}"] .${focused[1]}`)?.focus();
+  encoreBand.point(props.desk, null);
   encoreBand.setMix(props.desk, { muted: value?.muted ?? [], solo: value?.solo ?? [] });
   if (value) show();
 };

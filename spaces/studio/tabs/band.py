@@ -62,7 +62,7 @@ def build(stand: Bandstand) -> Desk | None:
     brakes = actions.Brakes()
 
     with gr.Row(elem_classes="stage"):
-        with gr.Column(scale=5, min_width=320):
+        with gr.Column(scale=6, min_width=320):
             with gr.Column(elem_classes="card"):
                 heading(1, "Chords", "Type or pick; they go round until the song is full")
                 chords = ChordEditor(
@@ -90,7 +90,7 @@ def build(stand: Bandstand) -> Desk | None:
             heading(3, "Song", "Make it, listen, take it along")
             with gr.Row(elem_classes="make"):
                 make = gr.Button("Make the song", variant="primary", min_width=150, elem_id="band-make")
-                stop = gr.Button("Stop", min_width=70, elem_id="band-stop")
+                stop = gr.Button("Cancel", min_width=70, elem_id="band-stop")
                 surprise = gr.Button("Surprise me", min_width=110, elem_id="band-surprise")
                 ready = gr.Dropdown(
                     list(band_examples.SONGS), value=None, label="Example song", min_width=180, elem_id="band-example"
@@ -98,7 +98,6 @@ def build(stand: Bandstand) -> Desk | None:
             with gr.Row(elem_classes="locks"):
                 lock_style = gr.Checkbox(False, label="Lock the style", min_width=110, elem_id="band-lock-style")
                 lock_chords = gr.Checkbox(False, label="Lock the chords", min_width=110, elem_id="band-lock-chords")
-                again = gr.Button("Remake chosen bars", size="sm", interactive=False, min_width=150, elem_id="band-again")
             song = gr.State(None, time_to_live=SESSION_SECONDS)
             roll = BandRoll(
                 slot="Nothing yet",
@@ -108,6 +107,7 @@ def build(stand: Bandstand) -> Desk | None:
                 desk="band",
                 loop=True,
             )
+            again = gr.Button("Remake chosen bars", size="sm", interactive=False, min_width=150, elem_id="band-again")
             mixer = Mixer(elem_id="band-mixer", label="Mixer", desk="band")
             gr.Markdown(
                 "WAV: what you hear. MIDI: every instrument on a track of its own, and the chords as markers.",
@@ -270,7 +270,7 @@ def build(stand: Bandstand) -> Desk | None:
 
 def _slot(letter: str, name: str) -> Slot:
     style = bands.example(name)
-    with gr.Column(min_width=250, elem_classes=["slot", f"slot-{letter.lower()}"]):
+    with gr.Column(min_width=200, elem_classes=["slot", f"slot-{letter.lower()}"]):
         found = gr.State({"styles": [style], "index": 0}, time_to_live=SESSION_SECONDS)
         roll = PianoRoll(
             _bar(style, letter),
@@ -353,9 +353,12 @@ def _shown(stand: Bandstand, song: Song, mix: dict, tempo: float) -> tuple[dict[
     tracks = band_tracks.tracks_of(music, tempo)
     heard = band_tracks.audible([track["key"] for track in tracks], mix)
     files = bands.files(music, song.num_bars, tempo, heard)
-    detail = [f"{song.num_bars} bars", f"{tempo:g} bpm", f"{len(tracks)} instruments", f"seed {song.seed}"]
-    if song.arrangement.silent_bars:
-        detail.append(f"silent: bar {', '.join(map(str, song.arrangement.silent_bars))}")
+    count = f"{len(tracks)} instrument{'s' if len(tracks) != 1 else ''}"
+    detail = [f"{song.num_bars} bars", f"{tempo:g} bpm", count, f"seed {song.seed}"]
+    silent = song.arrangement.silent_bars
+    if silent:
+        few = f"silent: bar{'s' if len(silent) > 1 else ''} {', '.join(map(str, silent))}"
+        detail.append(few if len(silent) <= 4 else f"{len(silent)} bars are silent: try another seed or temperature")
     if "wav" not in files:
         detail.append("too long for a WAV file at this tempo")
     roll = band_roll_value(
