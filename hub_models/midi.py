@@ -71,6 +71,10 @@ def to_bytes(midi: pretty_midi.PrettyMIDI) -> bytes:
 
     Those of its text events that are chord symbols are written as markers, which sequencers show above the bars.
     """
+    if not midi.text_events:  # what reads chord symbols takes long to import
+        buffer = io.BytesIO()
+        midi.write(buffer)
+        return buffer.getvalue()
     from pretty_midi import Text
 
     from .music_vae.chord_symbols import plain_symbol

@@ -10,8 +10,8 @@ class Packing:
     sequences come first, so that those which go on are always the first rows.
 
     Args:
-        lengths (`Tensor` of shape (B,)): valid steps of each sequence, at least 1.
-        steps (`int`): steps T that the batch has room for.
+        batch_size, steps (`int`): B sequences, and the T steps that there is room for.
+        lengths (`Tensor` of shape (B,), *optional*): valid steps of each sequence, at least 1; None: all.
 
     Attributes:
         batch_sizes (`list[int]`): how many sequences have a first step, a second step, ...
@@ -19,24 +19,27 @@ class Packing:
         size (`int`): P, the number of valid steps.
     """
 
-    def __init__(self, lengths: Tensor, steps: int):
+    def __init__(self, batch_size: int, steps: int, lengths: Tensor | None = None):
         self.steps = steps
+        self.is_full = lengths is None
+        lengths = torch.full((batch_size,), steps) if lengths is None else lengths
         self.order = lengths.argsort(descending=True, stable=True)
         self.inverse = self.order.argsort()
         lengths = lengths[self.order]
         valid = lengths.unsqueeze(0) > torch.arange(int(lengths[0])).unsqueeze(1)
-        self.batch_sizes = valid.sum(dim=1).tolist()
+        counts = valid.sum(dim=1)
+        self.batch_sizes = counts.tolist()
         self._steps, places = valid.nonzero(as_tuple=True)
         self._rows = self.order[places]
         self.size = len(places)
-        offsets = valid.sum(dim=1).cumsum(0) - valid.sum(dim=1)
-        self._last = offsets[lengths - 1] + torch.arange(len(lengths))
+        offsets = counts.cumsum(0) - counts
+        self._last = offsets[lengths - 1] + torch.arange(batch_size)
         # The same sequences backwards: each from its own last step.
         self._reversed = offsets[lengths[places] - 1 - self._steps] + places
 
     def pack(self, part: Tensor) -> Tensor:
         """Values (B, T, F) as rows (P, F)."""
-        return part[self._rows, self._steps]
+        return part.transpose(0, 1).flatten(0, 1) if self.is_full else part[self._rows, self._steps]
 
     def spread(self, values: Tensor) -> Tensor:
         """Values (B, F), the same at every step of a sequence, as rows (P, F)."""
@@ -52,6 +55,8 @@ class Packing:
 
     def unpack(self, rows: Tensor) -> Tensor:
         """Rows (P, F) as values (B, T, F), with zeros where no step is valid."""
+        if self.is_full:
+            return rows.unflatten(0, (self.steps, -1)).transpose(0, 1)
         values = rows.new_zeros(len(self.order), self.steps, rows.shape[-1])
         return values.index_put((self._rows, self._steps), rows)
 
@@ -67,42 +72,38 @@ class Recurrence(torch.autograd.Function):
         """Gates (P, 4 * hidden_size), packed (see [`Packing`]) and in the order input, forget, candidate, output, the
         recurrent weight (4 * hidden_size, hidden_size), and the first hidden and cell (B, hidden_size), the longest
         sequence first, to hidden and cell after every step, both (P, hidden_size)."""
-        size = hidden.shape[-1]
+        size, batch = hidden.shape[-1], len(hidden)
         activated = torch.empty_like(gates)
-        hiddens, cells = gates.new_empty(len(gates), size), gates.new_empty(len(gates), size)
-        squashed, previous = torch.empty_like(cells), torch.empty_like(cells)
-        previous_cells = torch.empty_like(cells)
-        start = 0
-        for count in batch_sizes:
-            rows = slice(start, start + count)
-            previous[rows], previous_cells[rows] = hidden[:count], cell[:count]
-            torch.addmm(gates[rows], hidden[:count], weight.t(), out=activated[rows])
+        # The first rows are those before the first step.
+        hiddens, cells = gates.new_empty(batch + len(gates), size), gates.new_empty(batch + len(gates), size)
+        squashed = gates.new_empty(len(gates), size)
+        hiddens[:batch], cells[:batch] = hidden, cell
+        for rows, before, after in _places(batch_sizes):
+            torch.addmm(gates[rows], hiddens[before], weight.t(), out=activated[rows])
             input_gate, forget_gate, candidate, output_gate = activated[rows].split(size, dim=-1)
             activated[rows, : 2 * size].sigmoid_()
             candidate.tanh_()
             output_gate.sigmoid_()
-            torch.mul(forget_gate, cell[:count], out=cells[rows])
-            cells[rows].addcmul_(input_gate, candidate)
-            torch.tanh(cells[rows], out=squashed[rows])
-            torch.mul(output_gate, squashed[rows], out=hiddens[rows])
-            hidden, cell = hiddens[rows], cells[rows]
-            start += count
-        ctx.save_for_backward(activated, previous, previous_cells, squashed, weight)
+            torch.mul(forget_gate, cells[before], out=cells[after])
+            cells[after].addcmul_(input_gate, candidate)
+            torch.tanh(cells[after], out=squashed[rows])
+            torch.mul(output_gate, squashed[rows], out=hiddens[after])
+        ctx.save_for_backward(activated, hiddens, cells, squashed, weight)
         ctx.batch_sizes = batch_sizes
         ctx.set_materialize_grads(False)
-        return hiddens, cells
+        return hiddens[batch:], cells[batch:]
 
     @staticmethod
     @once_differentiable
     def backward(ctx, hiddens_gradient: Tensor | None, cells_gradient: Tensor | None) -> tuple:
         """Back through time; the gradient of the weight is one product over all steps."""
-        activated, previous, previous_cells, squashed, weight = ctx.saved_tensors
-        size, batch = previous.shape[-1], ctx.batch_sizes[0]
+        activated, hiddens, cells, squashed, weight = ctx.saved_tensors
+        size, batch = hiddens.shape[-1], ctx.batch_sizes[0]
         gates_gradient = torch.empty_like(activated)
-        hidden_gradient, cell_gradient = previous.new_zeros(batch, size), previous.new_zeros(batch, size)
-        end = len(activated)
-        for count in reversed(ctx.batch_sizes):
-            rows = slice(end - count, end)
+        hidden_gradient, cell_gradient = hiddens.new_zeros(batch, size), hiddens.new_zeros(batch, size)
+        places = _places(ctx.batch_sizes)
+        for rows, before, _ in reversed(places):
+            count = rows.stop - rows.start
             to_hidden, to_cell = hidden_gradient[:count], cell_gradient[:count]  # what the steps after it ask for
             if hiddens_gradient is not None:
                 to_hidden += hiddens_gradient[rows]
@@ -113,13 +114,24 @@ class Recurrence(torch.autograd.Function):
             to_cell += to_hidden * output_gate * (1 - squashed[rows].square())
             torch.mul(to_hidden, squashed[rows], out=to_output)
             torch.mul(to_cell, candidate, out=to_input)
-            torch.mul(to_cell, previous_cells[rows], out=to_forget)
+            torch.mul(to_cell, cells[before], out=to_forget)
             torch.mul(to_cell, input_gate, out=to_candidate)
             to_cell *= forget_gate
             for gradient, gate in ((to_input, input_gate), (to_forget, forget_gate), (to_output, output_gate)):
                 gradient.mul_(gate * (1 - gate))
             to_candidate.mul_(1 - candidate.square())
             torch.mm(gates_gradient[rows], weight, out=to_hidden)
-            end -= count
-        weight_gradient = gates_gradient.t() @ previous
-        return gates_gradient, weight_gradient, hidden_gradient, cell_gradient, None
+        is_full = ctx.batch_sizes[-1] == batch
+        previous = hiddens[: len(activated)] if is_full else torch.cat([hiddens[before] for _, before, _ in places])
+        return gates_gradient, gates_gradient.t() @ previous, hidden_gradient, cell_gradient, None
+
+
+def _places(batch_sizes: list[int]) -> list[tuple[slice, slice, slice]]:
+    """Where the rows of each step lie among P rows, and among B + P rows that start with those before the first step: the
+    rows before it, and after it."""
+    places, start, before = [], 0, 0
+    for count in batch_sizes:
+        after = batch_sizes[0] + start
+        places.append((slice(start, start + count), slice(before, before + count), slice(after, after + count)))
+        start, before = start + count, after
+    return places

@@ -80,7 +80,7 @@ class LSTM(nn.LSTM):
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         directions = ["", "_reverse"] if self.bidirectional else [""]
         batch_size, steps = len(parts[0]), max(part.shape[1] for part in parts)
-        packing = Packing(torch.full((batch_size,), steps) if lengths is None else lengths.cpu(), steps)
+        packing = Packing(batch_size, steps, None if lengths is None else lengths.cpu())
         if state is None:
             shape = (self.num_layers * len(directions), batch_size, self.hidden_size)
             state = (parts[0].new_zeros(shape), parts[0].new_zeros(shape))

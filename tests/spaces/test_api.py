@@ -16,7 +16,7 @@ from gradio_client.exceptions import AppError
 from hub_models import audio, midi
 
 from .conftest import CHECKOUT, STUDIO
-from .tiny_models import DRUMS, HATS, HUMANIZE, LONG_MELODY, MELODY, TAP, TRIO
+from .tiny_models import BAND, DRUMS, HATS, HUMANIZE, LONG_MELODY, MELODY, TAP, TRIO
 
 CLIP = {"notes": [[60, 0, 1, 90], [64, 1, 2, 90], [67, 2, 4, 90], [72, 4, 8, 90]], "bars": 2}
 BEAT = {"notes": [[36, 0, 0.25, 90], [42, 1, 1.25, 90], [38, 2, 2.25, 90]], "bars": 2, "drums": True}
@@ -58,6 +58,7 @@ def test_models_are_listed(client):
         HUMANIZE: ("groove", 2),
         TAP: ("groove", 2),
         HATS: ("groove", 2),
+        BAND: ("multitrack", 1),
     }
     assert "note_density" in models[MELODY]["attributes"]
     assert models[DRUMS]["attributes"] == []
@@ -68,7 +69,7 @@ def test_models_are_listed(client):
 def test_every_action_is_documented(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     expected = {"models", "extract", "sample", "reconstruct", "interpolate", "corner_grid", "apply_attributes", "render"}
-    expected |= {"taps", "humanize", "full_kit", "add_hats", "smooth_song", "morph_songs", "hold_in_song"}
+    expected |= {"taps", "humanize", "full_kit", "add_hats", "smooth_song", "morph_songs", "hold_in_song", "arrange"}
     assert {name.strip("/") for name in endpoints} == expected
     assert all(len(endpoint["description"]) > 10 for endpoint in endpoints.values())
 

@@ -143,6 +143,22 @@ def _one_track():
     return midi.to_bytes(music)
 
 
+def test_clips_come_in_as_styles_and_drums_go_out(open_page):
+    page = open_page()
+    choose(page, "#model", tiny_models.TRIO)
+    expect(title_of(page, "#clip-a")).to_contain_text("Ode to Joy, as a band", timeout=PATIENCE)
+    page.click("#morph")
+    page.wait_for_selector("#result .note")
+    page.click("#to-band")
+    expect(title_of(page, "#band-style-a")).to_contain_text("· bar", timeout=PATIENCE)
+    expect(page.locator("#band-window-a")).to_be_visible()
+
+    page.locator("#band-keep-seed input").check()
+    make(page)
+    page.click("#band-to-grooves")
+    expect(title_of(page, "#groove-editor")).to_contain_text("drums", timeout=PATIENCE)
+
+
 def test_without_a_model_the_tab_says_so(open_page, tmp_path_factory):
     folder = tiny_models.write(tmp_path_factory.mktemp("few"), (tiny_models.MELODY,))
     with serve(folder, tmp_path_factory) as address:
