@@ -17,14 +17,19 @@ SETS=(pop909 multitrack_free multitrack_web)
 DATA_OPTIONS=(--data "${SETS[@]/#/$DATA/}" --splits)
 for set in "${SETS[@]}"; do DATA_OPTIONS+=("$SPLITS/$set/splits.csv"); done
 
-accelerate launch -m hub_models.music_vae.train "${DATA_OPTIONS[@]}" --output "$OUTPUT" \
-    --preset hier-multiperf_vel_1bar_med_chords --deduplicate --max-windows-per-file 60 --batch-size 32 \
-    --max-steps "${STEPS:-6400}" --warmup-steps 100 --learning-rate 1.5e-3 --minimum-learning-rate 1e-4 --decay-rate 0.9997 \
-    --ema-decay 0.998 --max-validation-examples 256 --evaluate-every 1000 --save-every 500 \
+LOOP=(--deduplicate --max-windows-per-file 60 --batch-size 32 --max-validation-examples 256 --minimum-learning-rate 1e-4)
+
+accelerate launch -m hub_models.music_vae.train "${DATA_OPTIONS[@]}" "${LOOP[@]}" --output "$OUTPUT/1" \
+    --preset hier-multiperf_vel_1bar_med_chords --max-steps "${STEPS_1:-3737}" --warmup-steps 100 --learning-rate 1.5e-3 \
+    --decay-rate 0.9997 --ema-decay 0.998 --evaluate-every 1000 --save-every 500 \
     --override 'encoder_hidden_sizes=[256]' 'conductor_hidden_sizes=[256]' 'decoder_hidden_sizes=[320,320]' latent_size=256 \
     free_bits=96 max_beta=0.2 beta_rate=0.9995
+# With 96 free bits a style says little of its instruments; so it goes on with 192.
+accelerate launch -m hub_models.music_vae.train "${DATA_OPTIONS[@]}" "${LOOP[@]}" --output "$OUTPUT/2" \
+    --init-from "$OUTPUT/1" --max-steps "${STEPS_2:-2900}" --warmup-steps 50 --learning-rate 1.2e-3 --decay-rate 0.9994 \
+    --ema-decay 0.998 --evaluate-every 1000 --save-every 300 --override free_bits=192 max_beta=0.1
 
-python -m hub_models.music_vae.bundle --model "$OUTPUT" --half --output "hub_models/bundled/$NAME" \
+python -m hub_models.music_vae.bundle --model "$OUTPUT/2" --half --output "hub_models/bundled/$NAME" \
     --attributes "${DATA_OPTIONS[@]}" --max-examples 20000
 python -m hub_models.music_vae.evaluate --model "hub_models/bundled/$NAME" "${DATA_OPTIONS[@]}" --split validation \
     --max-examples 2000 --output "hub_models/bundled/$NAME/metrics.json"

@@ -348,14 +348,14 @@ def progression(text: Any, num_bars: int | None = None) -> list[list[str]]:
     Raises:
         StudioError: there are none, too many, or a symbol that cannot be read; names it and its bar.
     """
-    from hub_models.music_vae.chords import read_progression
+    from hub_models.music_vae import chords  # the package first: other threads may be importing it
 
     if not isinstance(text, str) or not text.replace("|", " ").strip():
         raise StudioError("There are no chords yet: write some, such as C Am F G.")
     if len(text) > validate.MAX_PROGRESSION:
         raise StudioError(f"The chords are {len(text)} characters long; at most {validate.MAX_PROGRESSION} are allowed.")
     try:
-        bars = read_progression(text)
+        bars = chords.read_progression(text)
     except ValueError as error:
         raise StudioError(str(error)) from error
     num_bars = validate.bars(len(bars) if num_bars is None else num_bars)
@@ -366,7 +366,9 @@ def progression_text(chords: list[list[str]]) -> str:
     """As a person would write it: the shortest part that comes again and again, to the end."""
     length = next(n for n in range(1, len(chords) + 1) if all(c == chords[i % n] for i, c in enumerate(chords)))
     bars = [" ".join(symbols) for symbols in chords[:length]]
-    return " | ".join(bars) if any(len(symbols) > 1 for symbols in chords) else " ".join(bars)
+    if all(len(symbols) == 1 for symbols in chords):
+        return " ".join(bars)
+    return " | ".join(bars) if len(bars) > 1 else f"| {bars[0]} |"
 
 
 def _encode(band: Band, features: Any) -> torch.Tensor:

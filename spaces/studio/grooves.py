@@ -28,10 +28,9 @@ LOUDEST_VELOCITY = 0.85  # at least, of the loudest hit of a beat for taps, whic
 @cache
 def _classes() -> np.ndarray:
     """Drum class by MIDI pitch, -1 for none."""
-    from hub_models.music_vae.drum_maps import DRUM_MAPS
-    from hub_models.music_vae.drums import class_of_pitch
+    from hub_models.music_vae import DRUM_MAPS, drums  # the package first: other threads may be importing it
 
-    return class_of_pitch(list(DRUM_MAPS["nine"].values()))
+    return drums.class_of_pitch(list(DRUM_MAPS["nine"].values()))
 
 
 def read(source: str | bytes) -> dict[str, Any]:

@@ -92,12 +92,10 @@ def build(stand: Bandstand) -> Desk | None:
                 make = gr.Button("Make the song", variant="primary", min_width=150, elem_id="band-make")
                 stop = gr.Button("Cancel", min_width=70, elem_id="band-stop")
                 surprise = gr.Button("Surprise me", min_width=110, elem_id="band-surprise")
-                ready = gr.Dropdown(
-                    list(band_examples.SONGS), value=None, label="Example song", min_width=180, elem_id="band-example"
-                )
             with gr.Row(elem_classes="locks"):
                 lock_style = gr.Checkbox(False, label="Lock the style", min_width=110, elem_id="band-lock-style")
                 lock_chords = gr.Checkbox(False, label="Lock the chords", min_width=110, elem_id="band-lock-chords")
+            ready = gr.Dropdown(list(band_examples.SONGS), value=None, label="Or an example song", elem_id="band-example")
             song = gr.State(None, time_to_live=SESSION_SECONDS)
             roll = BandRoll(
                 slot="Nothing yet",
