@@ -105,7 +105,7 @@ def render_card(name: str, *, folder: str | Path | None = None, repository: str 
     length = f"{count} bar" if processor["num_bars"] == 1 else f"{count} bars"
     metrics = read_json(folder / "metrics.json", "evaluate the model first", recipe)
     is_multitrack, has_chords = representation == "multitrack", bool(processor.get("chords"))
-    shown = multitrack_metrics(length) if is_multitrack else metrics_of(representation, length)
+    shown = multitrack_metrics(metrics, length) if is_multitrack else metrics_of(representation, length)
     results, beside = list(shown), []
     if representation == "groove":
         given = [replace(metric, name=f"{metric.name}, hits given") for metric in feel_of(metrics, "known_hits")]
@@ -150,7 +150,7 @@ def render_card(name: str, *, folder: str | Path | None = None, repository: str 
         is_half=config.get("dtype") in ("float16", "bfloat16"),
         figures=main_table(shown, metrics, twin, paper),
         twin=twin and facts["flat_twin"] | {"parameters": _millions(twin["num_parameters"])},
-        sample_rows=NUMBERS[sum(metric.path.startswith("samples.") for metric in shown)],
+        sample_rows=NUMBERS[sum("samples." in metric.path for metric in shown)],
         feel=feel_table(metrics) if representation == "groove" else None,
         chords=has_chords,
         band=band_tables(metrics, has_chords) if is_multitrack else None,

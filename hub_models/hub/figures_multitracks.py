@@ -27,8 +27,10 @@ RECONSTRUCTION = (
     DIVERGENCE,
 )
 SAMPLES = (
-    Metric("samples.valid", "samples from the prior: valid measures"),
-    Metric("samples.non_duplicate", "samples from the prior: distinct"),
+    Metric("samples.valid", "samples: valid measures"),
+    Metric("band_samples.free.valid", "samples at temperature {band_temperature}: valid measures"),
+    Metric("band_samples.legal.valid", "samples as `Band` draws them: valid measures"),
+    Metric("band_samples.legal.non_duplicate", "samples as `Band` draws them: distinct"),
 )
 MULTITRACK = (*RECONSTRUCTION, *SAMPLES)
 
@@ -73,9 +75,10 @@ EFFECTS = {
 }
 
 
-def multitrack_metrics(length: str) -> list[Metric]:
+def multitrack_metrics(metrics: dict, length: str) -> list[Metric]:
     """The numbers in the main table of a card; `length` of the model's music, in words, such as "one bar"."""
-    return [replace(metric, name=metric.name.format(length=length)) for metric in MULTITRACK]
+    words = {"length": length, "band_temperature": (metrics.get("band_samples") or {}).get("temperature")}
+    return [replace(metric, name=metric.name.format(**words)) for metric in MULTITRACK]
 
 
 def band_tables(metrics: dict, has_chords: bool) -> dict[str, Table | None]:

@@ -4,7 +4,7 @@
 
 prints one JSON object; progress goes to stderr. Accuracies are those of table 1 of the paper. What each figure means stands
 with the function that makes it: [`evaluate_reconstruction`], [`evaluate_samples`], [`evaluate_interpolation`]; of multitrack
-models [`evaluate_harmony`], [`evaluate_operations`] and [`evaluate_attributes`], too.
+models [`evaluate_band_samples`], [`evaluate_harmony`], [`evaluate_operations`] and [`evaluate_attributes`], too.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from .data import describe_rejections, find_midi_files, prepare_windows
 from .drum_maps import DRUM_MAPS
 from .evaluate_chords import evaluate_harmony
 from .evaluate_interpolation import evaluate_interpolation
-from .evaluate_operations import evaluate_attributes, evaluate_operations
+from .evaluate_operations import evaluate_attributes, evaluate_band_samples, evaluate_operations
 from .evaluate_reconstruction import evaluate_reconstruction
 from .evaluate_samples import evaluate_samples
 from .modeling_music_vae import MusicVAEModel
@@ -133,7 +133,7 @@ def _evaluate_band(
     file_index: np.ndarray,
     options: argparse.Namespace,
 ) -> dict[str, Any]:
-    """What only multitrack models have: `harmony` and `operations` (those with chords), `attributes`."""
+    """What only multitrack models have: `band_samples`, `harmony` and `operations` (those with chords), `attributes`."""
     if processor.representation != "multitrack":
         return {}
     try:
@@ -142,7 +142,7 @@ def _evaluate_band(
         attributes = None
     band = Band(model, processor, attributes)
     settings = {"batch_size": options.batch_size, "seed": options.seed}
-    figures = {}
+    figures = {"band_samples": evaluate_band_samples(band, examples, options.num_samples, **settings)}
     if processor.control_size:
         sizes = (options.num_samples, options.num_styles)
         figures["harmony"] = evaluate_harmony(model, processor, examples, *sizes, **settings)

@@ -33,7 +33,7 @@ def evaluate_harmony(
     batch_size: int = 256,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Decodes latents from the prior under given chords.
+    """Decodes latents from the prior under given chords, as `Band` does it.
 
     How well a measure follows a chord is the share of the sounding time of its pitched notes that lies on tones of the
     chord, a triad; a note of any pitch has one chance in four. Figures are means over measures; those where nothing pitched
@@ -55,7 +55,8 @@ def evaluate_harmony(
 
         `program_overlap`: the mean Jaccard overlap of the sets of programs in two measures. `one_style`: one z under
         different chords, events drawn independently; `one_style_same_draws`: with the same random numbers for all chords, as
-        `Band` does; `different_styles`: the control, different z under the same chord.
+        `Band` does (1 or nearly so: a program is drawn before the chord is read); `different_styles`: the control, different
+        z under the same chord.
     """
     if not num_samples:
         return {}
@@ -63,9 +64,9 @@ def evaluate_harmony(
     rng = np.random.default_rng(seed)
 
     def decode(latents: Tensor, chords: np.ndarray, draws: Tensor | None = None) -> np.ndarray:
+        settings = {"batch_size": batch_size, "draws": draws, "legal_only": True}
         controls = processor.codec.timed_controls(chords)
-        decoded = model.decode(latents, None, temperature, generator, controls, batch_size, draws=draws)
-        return decoded.cpu().numpy()
+        return model.decode(latents, None, temperature, generator, controls, **settings).cpu().numpy()
 
     def prior(count: int) -> Tensor:
         return torch.randn((count, model.config.latent_size), generator=generator, device=model.device)

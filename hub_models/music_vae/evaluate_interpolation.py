@@ -35,7 +35,8 @@ def evaluate_interpolation(
     Distances are normalised Hamming distances: the share of steps that differ (the mean over the parts of a trio; of a
     groove, the share of drums hit in only one of the two). The tokens of two measures do not stand side by side: of
     measures the distance is that of their notes, see [`note_distances`], and `programs` holds the same figures for the
-    distance of their instruments, see [`program_distances`]. Controls, such as chords, are those of the nearer end.
+    distance of their instruments, see [`program_distances`]; they are decoded as `Band` does it. Controls, such as chords,
+    are those of the nearer end.
 
     Args:
         examples, file_index: shapes (N, *example_shape) and (N,).
@@ -75,7 +76,8 @@ def evaluate_interpolation(
             nearer = [start_controls if fraction < 0.5 else end_controls for fraction in fractions]
             controls = torch.stack(nearer, dim=1).flatten(0, 1)
             controls = processor.codec.timed_controls(controls.numpy()) if is_multitrack else controls
-        decoded = model.decode(torch.cat(arcs), start_labels.shape[1], temperature, generator, controls)
+        settings = {"legal_only": True} if is_multitrack else {}
+        decoded = model.decode(torch.cat(arcs), start_labels.shape[1], temperature, generator, controls, **settings)
         for path in paths.values():
             path.add(decoded.unflatten(0, (len(arcs), num_points)), start_labels, end_labels)
     first, *others = paths

@@ -14,13 +14,42 @@ from torch import Tensor
 from .band import Arrangement, Band
 from .band_chords import chord_steps
 from .evaluate_interpolation import TEMPERATURE, draw_pairs
-from .evaluate_multitracks import chords_of, mean_of_known
+from .evaluate_multitracks import chords_of, mean_of_known, sample_figures
 from .evaluate_samples import progress, sequences_of
 from .multitrack_attributes import measure_multitracks
 from .multitrack_measures import chord_tone_share, program_overlaps
 
 PROGRESSIONS = ("Am Dm G C", "F Bdim E E", "C G Bb F", "Ab Eb D G", "C Caug Am E", "F Fm C G")
 NUM_BARS = 16
+
+
+@torch.no_grad()
+def evaluate_band_samples(
+    band: Band,
+    examples: np.ndarray,
+    num_samples: int,
+    temperature: float = TEMPERATURE,
+    batch_size: int = 256,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Measures from the prior, under chords of random examples where there are chords, at a band's temperature.
+
+    Returns:
+        `temperature`, and what [`sample_figures`] gives of the same latents and draws decoded in two ways: `free`, any event
+        drawn as the network has it; `legal`, as [`Band`] does it, only those drawn that a measure can hold.
+    """
+    if not num_samples:
+        return {}
+    generator = torch.Generator().manual_seed(seed)
+    chosen = examples[np.random.default_rng(seed).integers(len(examples), size=num_samples)]
+    latents = torch.randn((num_samples, band.latent_size), generator=generator)
+    draws = torch.rand((num_samples, band.processor.window_steps), generator=generator)
+    data = sequences_of(band.processor, examples, batch_size)
+    figures: dict[str, Any] = {"temperature": temperature}
+    for name, legal_only in (("free", False), ("legal", True)):
+        samples = _decode(band, latents, chosen, draws, temperature, batch_size, legal_only)
+        figures[name] = sample_figures(samples.cpu().numpy(), data)
+    return figures
 
 
 @torch.no_grad()
@@ -101,21 +130,18 @@ def evaluate_attributes(
     rng = np.random.default_rng(seed)
     examples = examples[np.sort(rng.permutation(len(examples))[:num_bars])]
     latents = _encode(band, examples, batch_size)
-    has_chords = bool(band.processor.control_size)
-    controls = band.processor.codec.timed_controls(chords_of(examples)) if has_chords else None
     draws = torch.rand((len(latents), band.processor.window_steps), generator=generator)
 
-    def measured(name: str, strength: float) -> float:
-        moved = band.move(latents, name, strength) if strength else latents
-        bars = band.model.decode(
-            moved, None, temperature, controls=controls, batch_size=batch_size, draws=draws.to(band.model.device)
-        )
-        return float(measure_multitracks(bars)[name].mean())
+    def measured(moved: Tensor) -> dict[str, np.ndarray]:
+        return measure_multitracks(_decode(band, moved, examples, draws, temperature, batch_size))
 
+    unchanged = measured(latents)
     figures: dict[str, Any] = {"num_bars": len(examples), "temperature": temperature}
     for name in progress(list(band.attributes), "attributes"):
-        less, unchanged, more = (measured(name, strength) for strength in (-1.0, 0.0, 1.0))
-        figures[name] = {"less": less, "unchanged": unchanged, "more": more, "effect": more - unchanged}
+        bars = {"less": measured(band.move(latents, name, -1.0)), "unchanged": unchanged}
+        bars["more"] = measured(band.move(latents, name, 1.0))
+        means = {way: float(measures[name].mean()) for way, measures in bars.items()}
+        figures[name] = {**means, "effect": means["more"] - means["unchanged"]}
     return figures
 
 
@@ -127,6 +153,21 @@ def _encode(band: Band, examples: np.ndarray, batch_size: int = 256) -> Tensor:
         inputs = {name: values.to(band.model.device) for name, values in features.items() if name != "labels"}
         means.append(band.model.encode(**inputs).mean)
     return torch.cat(means)
+
+
+def _decode(
+    band: Band,
+    latents: Tensor,
+    examples: np.ndarray,
+    draws: Tensor,
+    temperature: float,
+    batch_size: int,
+    legal_only: bool = True,
+) -> Tensor:
+    """Latents (N, latent_size), under the chords of examples (N, ...) where there are any, as sequences (N, 512)."""
+    controls = band.processor.codec.timed_controls(chords_of(examples)) if band.reads_chords else None
+    settings = {"batch_size": batch_size, "draws": draws, "legal_only": legal_only}
+    return band.model.decode(latents, None, temperature, controls=controls, **settings)
 
 
 def _chord_tones(songs: list[Arrangement], others: list[Arrangement] | None = None) -> float | None:

@@ -209,10 +209,12 @@ def test_a_band_stands_beside_its_controls(render_kind, tiny_checkpoint, tmp_pat
     metrics["harmony"]["chord_tones"] |= {"samples": 0.714, "samples_shuffled": 0.312}
     metrics["harmony"]["program_overlap"] |= {"one_style": 0.611, "one_style_same_draws": 0.832, "different_styles": 0.147}
     metrics["operations"]["change_chords"] |= {"chord_tones_after": 0.731, "chord_tones_before": 0.302}
+    metrics["band_samples"]["free"]["valid"] = 0.987
     metrics["attributes"]["strings"] |= {"less": 0.1, "unchanged": 0.2, "more": 0.4}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     card = render_kind(BAND, folder)
     assert table_row(card, "samples, under chords of the data") == ["0.71", "0.31"]
+    assert table_row(card, "samples at temperature 0.5: valid measures") == ["0.987"]
     assert table_row(card, "overlap of the instruments") == ["0.83", "0.61", "0.15"]
     assert table_row(card, "`change_chords`: time on tones of the new chords (before the change)") == ["0.73", "0.30"]
     assert table_row(card, "`strings`: share of string instruments") == ["0.10", "0.20", "0.40"]

@@ -12,6 +12,7 @@ from hub_models import MusicVAEConfig, MusicVAEModel, MusicVAEProcessor
 from hub_models.music_vae.band import Band
 from hub_models.music_vae.evaluate import (
     evaluate_attributes,
+    evaluate_band_samples,
     evaluate_harmony,
     evaluate_interpolation,
     evaluate_operations,
@@ -66,6 +67,7 @@ def measure(model: MusicVAEModel, processor: MusicVAEProcessor) -> dict:
     if is_band:
         vectors = {"strings": torch.ones(TINY["latent_size"]), "loudness": torch.zeros(TINY["latent_size"])}
         band = Band(model, processor, vectors)
+        report["band_samples"] = evaluate_band_samples(band, examples, num_samples=4)
         report["attributes"] = evaluate_attributes(band, examples)
         if processor.chords:
             report["harmony"] = evaluate_harmony(model, processor, examples, num_samples=4, num_styles=2)

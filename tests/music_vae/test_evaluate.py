@@ -55,7 +55,7 @@ class Copyist:
     def teacher_forced_logits(self, z, labels, controls=None, lengths=None):
         return self.decoder.head.feedback(labels) * 200.0 - 100.0
 
-    def decode(self, z, length, temperature, generator, controls=None):
+    def decode(self, z, length, temperature, generator, controls=None, **settings):
         return self.spoil(self.labels[z.argmax(dim=-1)].clone())
 
     def decode_feel(self, z, hits, controls=None):

@@ -245,17 +245,7 @@ class Player:
         program = (input_values[:, 0].argmax(dim=-1) - PROGRAM).float()
         return SimpleNamespace(mean=torch.stack([program] * 3, dim=1))
 
-    def decode(
-        self,
-        latents,
-        length=None,
-        temperature=1.0,
-        generator=None,
-        controls=None,
-        batch_size=256,
-        stopping="each",
-        draws=None,
-    ):
+    def decode(self, latents, length=None, temperature=1.0, generator=None, controls=None, draws=None, **settings):
         draws = torch.rand(len(latents), 512, generator=generator) if draws is None else draws
         styles = draws[:, 0] * 100 if self.is_fickle else latents[:, 0].abs()
         measures = []
@@ -410,6 +400,8 @@ def test_the_command_line_gives_all_figures(chords, songs, tmp_path):
     evaluate.main([*command, "--output", str(tmp_path / "metrics.json")])
     report = json.loads((tmp_path / "metrics.json").read_text())
     assert report["num_examples"] == 6
+    assert report["band_samples"]["legal"]["valid"] == 1.0
+    assert report["band_samples"]["free"]["valid"] < 1.0
     assert report["samples"]["data_tracks_per_bar"] == 2.0
     assert {"strings", "loudness"} <= set(report["attributes"])
     assert ("harmony" in report) == ("operations" in report) == chords
