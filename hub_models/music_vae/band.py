@@ -31,6 +31,7 @@ from .processing_music_vae import MusicVAEFeatures, MusicVAEProcessor, NoExample
 
 DEFAULT_PROGRESSION = "C"
 DEFAULT_TEMPERATURE = 0.5
+DEFAULT_PROGRAM_TEMPERATURE = 0.8
 MAX_LISTED_RUNS = 12
 BARS_AT_A_TIME = 8  # between two reports of progress
 
@@ -51,6 +52,8 @@ class Band:
         attributes (`dict[str, Tensor]`, *optional*): attribute vectors (latent_size,) for [`move`](Band.move).
         legal_only (`bool`, defaults to `True`): draw only what a measure can hold, so that every measure is one (see
             [`TrackGrammar`]); the original draws from everything.
+        program_temperature (`float`, *optional*): of the draws of instruments, where notes have a temperature of their own:
+            what makes notes fit makes every band a piano. None: that of the notes, as in the original.
 
     Raises:
         ValueError: for a model or processor of other music, or two that do not belong together.
@@ -62,6 +65,7 @@ class Band:
         processor: MusicVAEProcessor,
         attributes: Mapping[str, Tensor] | None = None,
         legal_only: bool = True,
+        program_temperature: float | None = DEFAULT_PROGRAM_TEMPERATURE,
     ):
         if processor.representation != "multitrack":
             raise ValueError(f"A band needs a multitrack model; this one is made for {processor.codec.music}.")
@@ -76,6 +80,7 @@ class Band:
         self.processor = processor
         self.attributes = dict(attributes or {})
         self.legal_only = legal_only
+        self.program_temperature = program_temperature
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, **kwargs) -> "Band":
@@ -450,6 +455,7 @@ class Band:
                 controls=controls,
                 draws=draws[rows],
                 legal_only=self.legal_only,
+                first_temperature=None if arrangement.temperature is None else self.program_temperature,
             )
             found.append(sequences.cpu())
         if progress:

@@ -104,6 +104,7 @@ class AutoregressiveDecoder(nn.Module):
         items: Tensor | None = None,
         first: Tensor | None = None,
         grammar: TrackGrammar | None = None,
+        first_temperature: float | None = None,
     ) -> Tensor:
         """Decodes latents (B, latent_size) into labels (B, length), each row until it writes `end_token`; the rest is
         PADDING. Rows that have ended are no longer computed, and no row knows of the others.
@@ -115,6 +116,7 @@ class AutoregressiveDecoder(nn.Module):
             items (`Tensor` of shape (B,), *optional*): which item of timed controls each row reads; its own by default.
             first (`Tensor` of shape (B,), *optional*): the label that the first step reads; None: zeros.
             grammar ([`TrackGrammar`], *optional*): of these rows, new; only what it finds legal is drawn.
+            first_temperature (`float`, *optional*): of the first draw of each row; None: `temperature`.
         """
         stepper = LSTMStepper(self.lstm, latents, self.head.feedback_size)
         state = stepper.start(self.initial_state(latents))
@@ -131,7 +133,8 @@ class AutoregressiveDecoder(nn.Module):
             outputs = self.output_projection(hidden)
             if grammar is not None:
                 outputs = outputs.masked_fill(~grammar.legal(), -torch.inf)
-            label = self.head.sample_with(outputs, temperature, draws[rows, step])
+            warmth = first_temperature if step == 0 and first_temperature is not None else temperature
+            label = self.head.sample_with(outputs, warmth, draws[rows, step])
             labels[rows, step] = label
             kept = (label != end_token).nonzero().squeeze(-1)
             if len(kept) == 0:
@@ -296,6 +299,7 @@ class HierarchicalDecoder(nn.Module):
         temperature: float | None,
         controls: Tensor | TimedControls | None = None,
         legal_only: bool = False,
+        first_temperature: float | None = None,
     ) -> Tensor:
         """As [`AutoregressiveDecoder.generate_until`] for latents (B, latent_size) and draws (B, T), each segment by itself:
         labels (B, T). `legal_only`: with a [`TrackGrammar`].
@@ -316,7 +320,9 @@ class HierarchicalDecoder(nn.Module):
             temperature,
             by_segment if timed or controls is None else by_segment.flatten(0, 1),
             items,
-            grammar=TrackGrammar(segments.repeat(len(latents))) if legal_only else None,
+            None,
+            TrackGrammar(segments.repeat(len(latents))) if legal_only else None,
+            first_temperature,
         ).view(draws.shape)
         for segment in range(1, self.num_segments):
             rows = (labels[:, segment - 1, -1] != PADDING).nonzero().squeeze(-1)
@@ -330,6 +336,7 @@ class HierarchicalDecoder(nn.Module):
                     rows,
                     labels[rows, segment - 1, -1],
                     TrackGrammar(segments[segment].expand(len(rows))) if legal_only else None,
+                    first_temperature,
                 )
         return labels.flatten(1)
 

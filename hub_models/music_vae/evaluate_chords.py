@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .chord_symbols import NO_CHORD
 from .evaluate_interpolation import TEMPERATURE
-from .evaluate_multitracks import chords_of, mean_of_known
+from .evaluate_multitracks import chords_of, drawn_as_bands_do, mean_of_known
 from .evaluate_samples import sequences_of
 from .modeling_music_vae import MusicVAEModel
 from .multitrack_events import STEPS_PER_BAR
@@ -64,7 +64,7 @@ def evaluate_harmony(
     rng = np.random.default_rng(seed)
 
     def decode(latents: Tensor, chords: np.ndarray, draws: Tensor | None = None) -> np.ndarray:
-        settings = {"batch_size": batch_size, "draws": draws, "legal_only": True}
+        settings = {"batch_size": batch_size, "draws": draws, **drawn_as_bands_do(temperature)}
         controls = processor.codec.timed_controls(chords)
         return model.decode(latents, None, temperature, generator, controls, **settings).cpu().numpy()
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .evaluate_multitracks import chords_of, note_distances, program_distances
+from .evaluate_multitracks import chords_of, drawn_as_bands_do, note_distances, program_distances
 from .evaluate_samples import progress
 from .modeling_music_vae import MusicVAEModel, slerp
 from .processing_music_vae import MusicVAEProcessor
@@ -76,7 +76,7 @@ def evaluate_interpolation(
             nearer = [start_controls if fraction < 0.5 else end_controls for fraction in fractions]
             controls = torch.stack(nearer, dim=1).flatten(0, 1)
             controls = processor.codec.timed_controls(controls.numpy()) if is_multitrack else controls
-        settings = {"legal_only": True} if is_multitrack else {}
+        settings = drawn_as_bands_do(temperature) if is_multitrack else {}
         decoded = model.decode(torch.cat(arcs), start_labels.shape[1], temperature, generator, controls, **settings)
         for path in paths.values():
             path.add(decoded.unflatten(0, (len(arcs), num_points)), start_labels, end_labels)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from .band import DEFAULT_PROGRAM_TEMPERATURE
 from .chord_symbols import NO_CHORD
 from .multitrack_events import (
     END,
@@ -44,6 +45,11 @@ KINDS = {
     "end": (END, NUM_EVENTS),
 }
 NUM_PITCHES = 128
+
+
+def drawn_as_bands_do(temperature: float | None) -> dict[str, Any]:
+    """Settings of `MusicVAEModel.decode` with which a [`Band`] draws at a temperature."""
+    return {"legal_only": True, "first_temperature": None if temperature is None else DEFAULT_PROGRAM_TEMPERATURE}
 
 
 class MultitrackTally:

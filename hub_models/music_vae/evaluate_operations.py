@@ -14,7 +14,7 @@ from torch import Tensor
 from .band import Arrangement, Band
 from .band_chords import chord_steps
 from .evaluate_interpolation import TEMPERATURE, draw_pairs
-from .evaluate_multitracks import chords_of, mean_of_known, sample_figures
+from .evaluate_multitracks import chords_of, drawn_as_bands_do, mean_of_known, sample_figures
 from .evaluate_samples import progress, sequences_of
 from .multitrack_attributes import measure_multitracks
 from .multitrack_measures import chord_tone_share, program_overlaps
@@ -166,7 +166,7 @@ def _decode(
 ) -> Tensor:
     """Latents (N, latent_size), under the chords of examples (N, ...) where there are any, as sequences (N, 512)."""
     controls = band.processor.codec.timed_controls(chords_of(examples)) if band.reads_chords else None
-    settings = {"batch_size": batch_size, "draws": draws, "legal_only": legal_only}
+    settings = {"batch_size": batch_size, "draws": draws, **(drawn_as_bands_do(temperature) if legal_only else {})}
     return band.model.decode(latents, None, temperature, controls=controls, **settings)
 
 

@@ -294,6 +294,7 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         stopping: str = "each",
         draws: Tensor | None = None,
         legal_only: bool = False,
+        first_temperature: float | None = None,
     ) -> Tensor:
         """Decodes latents (B, latent_size) to sequences (B, length, ...), free-running.
 
@@ -314,6 +315,8 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
                 them with `generator`.
             legal_only (`bool`, defaults to `False`): for models of multitrack measures with `stopping` `"each"`: nothing is
                 drawn that no measure can hold, see [`TrackGrammar`]. Not in the original.
+            first_temperature (`float`, *optional*): where `stopping` is `"each"`, the temperature of the first event of each
+                segment, such as the instrument of a track; `temperature` by default. Not in the original.
 
         Raises:
             ValueError: for latents of another size, a temperature that is not positive, a length out of range, or
@@ -322,17 +325,20 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         self._check_latents(latents)
         if stopping not in STOPPING:
             raise ValueError(f"stopping must be one of {STOPPING}, got {stopping!r}.")
-        if temperature is not None and not (math.isfinite(temperature) and temperature > 0):
-            raise ValueError(f"temperature must be a positive number, or None for the likeliest events; got {temperature}.")
+        for value in (temperature, first_temperature):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"temperature must be a positive number, or None for the likeliest events; got {value}.")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
         # CODEPATH: hier-multiperf_* presets
         ends_each = self.config.end_token is not None and stopping == "each"
         if ends_each:
-            return self._decode_until(latents, length, temperature, generator, controls, batch_size, draws, legal_only)
-        if draws is not None or legal_only or isinstance(controls, TimedControls):
+            options = (legal_only, first_temperature)
+            return self._decode_until(latents, length, temperature, generator, controls, batch_size, draws, *options)
+        if draws is not None or legal_only or first_temperature is not None or isinstance(controls, TimedControls):
             raise ValueError(
-                "draws, legal_only and TimedControls are for models that have an end token, with stopping 'each'."
+                "draws, legal_only, first_temperature and TimedControls are for models that have an end token, with "
+                "stopping 'each'."
             )
         end_token = self.config.end_token if stopping == "batch" else None
         if length is None:
@@ -364,6 +370,7 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         batch_size: int,
         draws: Tensor | None,
         legal_only: bool,
+        first_temperature: float | None,
     ) -> Tensor:
         """[`decode`] where every segment stops at its own end token."""
         steps = self.config.max_sequence_length
@@ -388,7 +395,8 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
                 own = controls if controls is None or controls.ndim == 2 else controls[items]
                 own = self._read_controls(own, len(part), steps)
             end_token = self.config.end_token
-            sequences.append(self.decoder.generate_until(part, draws[items], end_token, temperature, own, legal_only))
+            options = (own, legal_only, first_temperature)
+            sequences.append(self.decoder.generate_until(part, draws[items], end_token, temperature, *options))
         return torch.cat(sequences)
 
     def teacher_forced_logits(
@@ -424,6 +432,7 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         stopping: str = "each",
         draws: Tensor | None = None,
         legal_only: bool = False,
+        first_temperature: float | None = None,
     ) -> Tensor:
         """Draws `num_samples` latents from the prior and decodes them to sequences (num_samples, length, ...); see
         [`decode`]."""
@@ -431,7 +440,8 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
             raise ValueError(f"num_samples must be at least 1, got {num_samples}.")
         shape = (num_samples, self.config.latent_size)
         latents = torch.randn(shape, generator=generator, device=self.device, dtype=self.dtype)
-        return self.decode(latents, length, temperature, generator, controls, batch_size, stopping, draws, legal_only)
+        options = (stopping, draws, legal_only, first_temperature)
+        return self.decode(latents, length, temperature, generator, controls, batch_size, *options)
 
     def reconstruct(
         self,

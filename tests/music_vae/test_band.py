@@ -111,7 +111,12 @@ def test_a_bar_is_the_same_alone_and_in_a_song(band, temperature):
         controls = band.processor.codec.timed_controls(numbers[bar])
         rows = slice(bar, bar + 1)
         alone = band.model.decode(
-            song.latents[rows], temperature=temperature, controls=controls, draws=song.draws[rows], legal_only=True
+            song.latents[rows],
+            temperature=temperature,
+            controls=controls,
+            draws=song.draws[rows],
+            legal_only=True,
+            first_temperature=None if temperature is None else band.program_temperature,
         )
         assert torch.equal(alone[0], song.sequences[bar])
 

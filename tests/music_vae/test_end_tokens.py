@@ -102,6 +102,19 @@ def test_an_item_decodes_the_same_alone_and_in_any_batch():
     assert torch.equal(alone[0], whole[3])
 
 
+def test_the_first_event_of_a_segment_may_have_a_temperature_of_its_own():
+    model, (latents, draws), controls = band(), latents_and_draws(40), controls_for(40)
+    cold = model.decode(latents, temperature=None, controls=controls, draws=draws).unflatten(1, (SEGMENTS, LENGTH))
+    first = model.decode(latents, temperature=None, controls=controls, draws=draws, first_temperature=2.0)
+    first = first.unflatten(1, (SEGMENTS, LENGTH))
+    assert (first[..., 0] != cold[..., 0]).float().mean() > 0.3
+    same = (first[:, 0, 0] == cold[:, 0, 0]).nonzero().squeeze(-1)
+    assert len(same)
+    assert torch.equal(first[same, 0], cold[same, 0])  # what follows is the likeliest all the same
+    with pytest.raises(ValueError, match="temperature must be a positive number"):
+        model.decode(latents, controls=controls, first_temperature=0.0)
+
+
 def test_draws_come_from_the_generator_where_none_are_given():
     model, (latents, _) = band(), latents_and_draws()
     controls = controls_for()
