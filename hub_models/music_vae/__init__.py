@@ -11,6 +11,7 @@ from .attributes import (
     save_attribute_vectors,
 )
 from .band import Arrangement, Band, BandTrack
+from .band_arrangement import lineup_of, lineups_of
 from .chord_annotations import with_chords
 from .chord_symbols import ChordSymbolError
 from .chords import chord_controls, chord_progression, transpose_chords
@@ -58,6 +59,8 @@ __all__ = [
     "encode_song",
     "groove_from_grid",
     "groove_from_taps",
+    "lineup_of",
+    "lineups_of",
     "load_attribute_vectors",
     "measure",
     "read_midi",

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from .attributes import load_attribute_vectors
-from .band_arrangement import MAX_BARS, Arrangement, BandTrack, bar_places, check_num_bars
+from .band_arrangement import MAX_BARS, Arrangement, BandTrack, bar_places, check_num_bars, lineups_of
 from .band_chords import ProgressionLike, chord_steps, progression_bars
 from .band_midi import arrangement_to_midi
 from .chord_annotations import with_chords
@@ -140,21 +140,31 @@ class Band:
             NoExamplesError: where the file, or the bar, holds nothing to encode; says why.
             ValueError: for chords to a model that reads none.
         """
-        if chords is not None:
-            self._check_reads_chords()
-        notes = NoteSequence.from_pretty_midi(read_midi(source))
-        notes = notes if chords is None else with_chords(notes, chords)
-        features = self.processor(notes)
-        rows = [index for index, window in enumerate(features.windows) if bar in (None, window.start_bar)]
-        if not rows:  # nothing to encode there, or it repeats a bar before
-            features = self._features_of_bar(notes, bar, features)
-            rows = [0]
+        features, rows = self._read(source, bar, chords)
         inputs = {name: features[name][rows] for name in ("input_values", "lengths", "controls") if name in features}
         latents = []
         for start in range(0, len(rows), batch_size):
             batch = {name: values[start : start + batch_size].to(self.model.device) for name, values in inputs.items()}
             latents.append(self.model.encode(**batch).mean.float().cpu())
         return torch.cat(latents), [features.windows[row] for row in rows]
+
+    def lineups(self, source: MidiSource, bar: int | None = None) -> Tensor:
+        """The instruments of the bars that [`encode`](Band.encode) reads, (N, 8) int64, for songs that are to be played with
+        them; arguments and errors as there."""
+        features, rows = self._read(source, bar, None)
+        return lineups_of(features["labels"][rows])
+
+    def _read(self, source: MidiSource, bar: int | None, chords: str | None) -> tuple[MusicVAEFeatures, list[int]]:
+        """Features of a file, and which of their rows are asked for."""
+        if chords is not None:
+            self._check_reads_chords()
+        notes = NoteSequence.from_pretty_midi(read_midi(source))
+        notes = notes if chords is None else with_chords(notes, chords)
+        features = self.processor(notes)
+        rows = [index for index, window in enumerate(features.windows) if bar in (None, window.start_bar)]
+        if rows:
+            return features, rows
+        return self._features_of_bar(notes, bar, features), [0]  # nothing to encode there, or it repeats a bar before
 
     def _features_of_bar(self, notes: NoteSequence, bar: int, features: MusicVAEFeatures) -> MusicVAEFeatures:
         """The features of one bar of a file; `features` are those of the whole file, which do not have it."""
@@ -226,6 +236,7 @@ class Band:
         seed: Seed = None,
         share_draws: bool = True,
         progress: Progress | None = None,
+        lineup: Tensor | None = None,
     ) -> Arrangement:
         """A song over a chord progression: one style throughout, or a way from style to style (paper: interpolation over 32
         bars of a chord loop).
@@ -237,6 +248,9 @@ class Band:
                 first in its first bar to the last in its last, along great arcs. Neither: a style from the prior.
             share_draws (`bool`, defaults to `True`): all bars throw the same dice, so that the same chord sounds the same
                 again and neighbours sound alike; otherwise every bar throws its own.
+            lineup (`Tensor` of shape (8,), or (K, 8) for a path of K styles, *optional*): the instruments, see
+                [`lineup_of`]; along a path, each bar takes those of the style that it is nearest to. They are drawn by
+                default, and where it is -1. Not in the original.
         """
         chords = self._chords(progression, num_bars)
         generator = _generator(seed)
@@ -247,7 +261,8 @@ class Band:
         else:
             styles = self.random_styles(1, generator) if style is None else self._styles(style, "style", 1)
             latents = styles.expand(len(chords), -1).contiguous()
-        return self._play(latents, chords, self._draws(len(chords), share_draws, generator), temperature, progress)
+        lineups = None if lineup is None else self._lineups_along(lineup, len(chords))
+        return self._play(latents, chords, self._draws(len(chords), share_draws, generator), temperature, progress, lineups)
 
     def apply_style(
         self,
@@ -306,18 +321,22 @@ class Band:
         latents: Tensor,
         bars: int | Iterable[int] | None = None,
         progress: Progress | None = None,
+        lineup: Tensor | None = None,
     ) -> Arrangement:
         """A new style with the harmony held: the same chords and dice.
 
         Args:
             latents (`Tensor` of shape (D,), or (n, D) for n bars): one style for all, or one each.
             bars (`int` or several, *optional*): numbers of the bars that change, from 1; None: all.
+            lineup (`Tensor` of shape (8,), or (n, 8) for n bars, *optional*): their instruments; None: drawn.
         """
         places = bar_places(bars, arrangement.num_bars)
         styles = self._styles(latents, "latents", 1 if latents.ndim == 1 else len(places))
         replaced = arrangement.latents.clone()
         replaced[places] = styles
-        return self._replay(replace(arrangement, latents=replaced), places, progress)
+        lineups = arrangement.lineups.clone()
+        lineups[places] = -1 if lineup is None else lineup
+        return self._replay(replace(arrangement, latents=replaced, lineups=lineups), places, progress)
 
     def vary(
         self,
@@ -418,6 +437,13 @@ class Band:
             latents.append(slerp(styles[before], styles[before + 1], (place - before).float()[None])[0])
         return torch.stack(latents)
 
+    @staticmethod
+    def _lineups_along(lineup: Tensor, num_bars: int) -> Tensor:
+        """A lineup (8,) for all bars, or each of K lineups (K, 8) for those nearest to it: (num_bars, 8)."""
+        lineup = lineup.reshape(-1, lineup.shape[-1])
+        nearest = torch.linspace(0, len(lineup) - 1, num_bars).round().long()
+        return lineup[nearest]
+
     def _draws(self, num_bars: int, share: bool, generator: torch.Generator | None) -> Tensor:
         """The dice of each bar, (num_bars, 512) float32."""
         draws = torch.rand(1 if share else num_bars, self.processor.window_steps, generator=generator)
@@ -430,18 +456,20 @@ class Band:
         draws: Tensor,
         temperature: float | None,
         progress: Progress | None,
+        lineups: Tensor | None = None,
     ) -> Arrangement:
         """A new arrangement."""
         sequences = torch.full(draws.shape, -1)
-        arrangement = Arrangement(latents, chords, sequences, draws, temperature)
+        arrangement = Arrangement(latents, chords, sequences, draws, temperature, lineups)
         return self._replay(arrangement, list(range(len(chords))), progress)
 
     @torch.no_grad()
     def _replay(self, arrangement: Arrangement, places: list[int], progress: Progress | None) -> Arrangement:
         """An arrangement with the music of some bars decoded from their latents, chords and draws; equal bars once."""
         chords = chord_steps([arrangement.chords[place] for place in places]) if self.reads_chords else None
-        latents, draws = arrangement.latents[places], arrangement.draws[places]
-        parts = [latents.numpy(), draws.numpy(), *([] if chords is None else [chords.astype(np.float32)])]
+        latents, draws, lineups = arrangement.latents[places], arrangement.draws[places], arrangement.lineups[places]
+        parts = [latents.numpy(), draws.numpy(), lineups.float().numpy()]
+        parts += [] if chords is None else [chords.astype(np.float32)]
         _, first, number = np.unique(np.concatenate(parts, axis=1), axis=0, return_index=True, return_inverse=True)
         found, size = [], BARS_AT_A_TIME if progress else MAX_BARS
         for start in range(0, len(first), size):
@@ -456,6 +484,7 @@ class Band:
                 draws=draws[rows],
                 legal_only=self.legal_only,
                 first_temperature=None if arrangement.temperature is None else self.program_temperature,
+                first_events=lineups[rows],
             )
             found.append(sequences.cpu())
         if progress:

@@ -10,6 +10,7 @@ import pretty_midi
 import torch
 from torch import Tensor
 
+from .multitrack_events import DRUMS, END, MAX_TRACKS, PADDING, PROGRAM
 from .multitrack_measures import DRUM_PROGRAM, program_sets
 
 MAX_BARS = 256
@@ -43,6 +44,8 @@ class Arrangement:
         sequences (`Tensor` of shape (N, 512), int64): the music of each bar, as the model writes it.
         draws (`Tensor` of shape (N, 512), float32): the dice of each bar, from 0 to 1.
         temperature (`float`, *optional*): of the draws; None: the likeliest events.
+        lineups (`Tensor` of shape (N, 8), int64, *optional*): the instruments of each bar where they were asked for, see
+            [`lineup_of`]; -1 where they are drawn, which is everywhere by default.
     """
 
     latents: Tensor
@@ -50,9 +53,12 @@ class Arrangement:
     sequences: Tensor
     draws: Tensor
     temperature: float | None
+    lineups: Tensor | None = None
 
     def __post_init__(self):
         check_num_bars(len(self.chords))
+        if self.lineups is None:
+            object.__setattr__(self, "lineups", torch.full((len(self.chords), MAX_TRACKS), PADDING))
 
     @property
     def num_bars(self) -> int:
@@ -103,6 +109,7 @@ class Arrangement:
             chords=[self.chords[place] for place in places],
             sequences=self.sequences[places],
             draws=self.draws[places],
+            lineups=self.lineups[places],
         )
 
 
@@ -118,7 +125,28 @@ def _joined(first: Arrangement, second: Arrangement, places: list[int]) -> Arran
         chords=[chords[place] for place in places],
         sequences=torch.cat([first.sequences, second.sequences])[places],
         draws=torch.cat([first.draws, second.draws])[places],
+        lineups=torch.cat([first.lineups, second.lineups])[places],
     )
+
+
+def lineup_of(instruments: Iterable[tuple[int, bool]]) -> Tensor:
+    """Instruments, as (program 0..127, whether it is a drum kit), as the events (8,) that the tracks of a bar begin with; an
+    instrument may come several times.
+
+    Raises:
+        ValueError: for fewer than 2 or more than 8, or programs that there are not.
+    """
+    given = [(bool(is_drum), int(program)) for program, is_drum in instruments]
+    if not 2 <= len(given) <= MAX_TRACKS or not all(program in range(128) for _, program in given):
+        shown = [(program, is_drum) for is_drum, program in given[: 2 * MAX_TRACKS]]
+        raise ValueError(f"A band has 2 to {MAX_TRACKS} instruments, of programs 0..127; got {shown}.")
+    events = [DRUMS if is_drum else PROGRAM + program for is_drum, program in sorted(given)]
+    return torch.tensor([*events, *[END] * (MAX_TRACKS - len(events))])
+
+
+def lineups_of(sequences: Tensor) -> Tensor:
+    """The events (N, 8) that the tracks of sequences (N, 512) begin with."""
+    return sequences.unflatten(1, (MAX_TRACKS, -1))[..., 0]
 
 
 def check_num_bars(num_bars: int):
@@ -147,4 +175,4 @@ def _band_tracks(programs: np.ndarray) -> list[BandTrack]:
     return [BandTrack(0, True) if number == DRUM_PROGRAM else BandTrack(number, False) for number in numbers]
 
 
-__all__ = ["Arrangement", "BandTrack"]
+__all__ = ["Arrangement", "BandTrack", "lineup_of", "lineups_of"]

@@ -105,6 +105,7 @@ class AutoregressiveDecoder(nn.Module):
         first: Tensor | None = None,
         grammar: TrackGrammar | None = None,
         first_temperature: float | None = None,
+        first_events: Tensor | None = None,
     ) -> Tensor:
         """Decodes latents (B, latent_size) into labels (B, length), each row until it writes `end_token`; the rest is
         PADDING. Rows that have ended are no longer computed, and no row knows of the others.
@@ -117,6 +118,7 @@ class AutoregressiveDecoder(nn.Module):
             first (`Tensor` of shape (B,), *optional*): the label that the first step reads; None: zeros.
             grammar ([`TrackGrammar`], *optional*): of these rows, new; only what it finds legal is drawn.
             first_temperature (`float`, *optional*): of the first draw of each row; None: `temperature`.
+            first_events (`Tensor` of shape (B,), *optional*): what each row begins with; PADDING where that is drawn.
         """
         stepper = LSTMStepper(self.lstm, latents, self.head.feedback_size)
         state = stepper.start(self.initial_state(latents))
@@ -135,6 +137,8 @@ class AutoregressiveDecoder(nn.Module):
                 outputs = outputs.masked_fill(~grammar.legal(), -torch.inf)
             warmth = first_temperature if step == 0 and first_temperature is not None else temperature
             label = self.head.sample_with(outputs, warmth, draws[rows, step])
+            if step == 0 and first_events is not None:
+                label = torch.where(first_events == PADDING, label, first_events)
             labels[rows, step] = label
             kept = (label != end_token).nonzero().squeeze(-1)
             if len(kept) == 0:
@@ -300,9 +304,10 @@ class HierarchicalDecoder(nn.Module):
         controls: Tensor | TimedControls | None = None,
         legal_only: bool = False,
         first_temperature: float | None = None,
+        first_events: Tensor | None = None,
     ) -> Tensor:
         """As [`AutoregressiveDecoder.generate_until`] for latents (B, latent_size) and draws (B, T), each segment by itself:
-        labels (B, T). `legal_only`: with a [`TrackGrammar`].
+        labels (B, T). `legal_only`: with a [`TrackGrammar`]; `first_events`: those of the segments, (B, num_segments).
 
         All segments are decoded at once. A segment reads the last label of the one before, and that is padding, as at the
         start, wherever the one before has ended early; only what follows a full segment has to be decoded again.
@@ -323,6 +328,7 @@ class HierarchicalDecoder(nn.Module):
             None,
             TrackGrammar(segments.repeat(len(latents))) if legal_only else None,
             first_temperature,
+            None if first_events is None else first_events.flatten(),
         ).view(draws.shape)
         for segment in range(1, self.num_segments):
             rows = (labels[:, segment - 1, -1] != PADDING).nonzero().squeeze(-1)
@@ -337,6 +343,7 @@ class HierarchicalDecoder(nn.Module):
                     labels[rows, segment - 1, -1],
                     TrackGrammar(segments[segment].expand(len(rows))) if legal_only else None,
                     first_temperature,
+                    None if first_events is None else first_events[rows, segment],
                 )
         return labels.flatten(1)
 

@@ -295,6 +295,7 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         draws: Tensor | None = None,
         legal_only: bool = False,
         first_temperature: float | None = None,
+        first_events: Tensor | None = None,
     ) -> Tensor:
         """Decodes latents (B, latent_size) to sequences (B, length, ...), free-running.
 
@@ -317,6 +318,8 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
                 drawn that no measure can hold, see [`TrackGrammar`]. Not in the original.
             first_temperature (`float`, *optional*): where `stopping` is `"each"`, the temperature of the first event of each
                 segment, such as the instrument of a track; `temperature` by default. Not in the original.
+            first_events (`Tensor` of shape (B, segments), *optional*): where `stopping` is `"each"`, the event that each
+                segment begins with, such as the instrument of a track; -1 where it is drawn. Not in the original.
 
         Raises:
             ValueError: for latents of another size, a temperature that is not positive, a length out of range, or
@@ -333,12 +336,13 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         # CODEPATH: hier-multiperf_* presets
         ends_each = self.config.end_token is not None and stopping == "each"
         if ends_each:
-            options = (legal_only, first_temperature)
+            options = (legal_only, first_temperature, first_events)
             return self._decode_until(latents, length, temperature, generator, controls, batch_size, draws, *options)
-        if draws is not None or legal_only or first_temperature is not None or isinstance(controls, TimedControls):
+        given = [value for value in (draws, first_temperature, first_events) if value is not None]
+        if given or legal_only or isinstance(controls, TimedControls):
             raise ValueError(
-                "draws, legal_only, first_temperature and TimedControls are for models that have an end token, with "
-                "stopping 'each'."
+                "draws, legal_only, first_temperature, first_events and TimedControls are for models that have an end "
+                "token, with stopping 'each'."
             )
         end_token = self.config.end_token if stopping == "batch" else None
         if length is None:
@@ -371,6 +375,7 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         draws: Tensor | None,
         legal_only: bool,
         first_temperature: float | None,
+        first_events: Tensor | None,
     ) -> Tensor:
         """[`decode`] where every segment stops at its own end token."""
         steps = self.config.max_sequence_length
@@ -383,6 +388,15 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
             draws = torch.rand(shape, generator=generator, device=self.device)
         elif draws.shape != shape:
             raise ValueError(f"draws must have the shape {shape}, got {tuple(draws.shape)}.")
+        if first_events is not None:
+            shape = (len(latents), self.config.decoder_level_lengths[0])
+            fits = first_events.shape == shape and not first_events.is_floating_point()
+            if not fits or first_events.min() < -1 or first_events.max() >= self.config.output_size:
+                raise ValueError(
+                    f"first_events must be integers -1..{self.config.output_size - 1} of the shape {shape}, got "
+                    f"{first_events.dtype} of the shape {tuple(first_events.shape)}."
+                )
+            first_events = first_events.to(self.device)
         latents, draws = latents.to(self.device, self.dtype), draws.to(self.device)
         sequences = []
         for start in range(0, len(latents), batch_size):
@@ -395,7 +409,8 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
                 own = controls if controls is None or controls.ndim == 2 else controls[items]
                 own = self._read_controls(own, len(part), steps)
             end_token = self.config.end_token
-            options = (own, legal_only, first_temperature)
+            first = None if first_events is None else first_events[items]
+            options = (own, legal_only, first_temperature, first)
             sequences.append(self.decoder.generate_until(part, draws[items], end_token, temperature, *options))
         return torch.cat(sequences)
 
@@ -433,6 +448,7 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
         draws: Tensor | None = None,
         legal_only: bool = False,
         first_temperature: float | None = None,
+        first_events: Tensor | None = None,
     ) -> Tensor:
         """Draws `num_samples` latents from the prior and decodes them to sequences (num_samples, length, ...); see
         [`decode`]."""
@@ -440,7 +456,7 @@ class MusicVAEModel(MusicVAEPreTrainedModel):
             raise ValueError(f"num_samples must be at least 1, got {num_samples}.")
         shape = (num_samples, self.config.latent_size)
         latents = torch.randn(shape, generator=generator, device=self.device, dtype=self.dtype)
-        options = (stopping, draws, legal_only, first_temperature)
+        options = (stopping, draws, legal_only, first_temperature, first_events)
         return self.decode(latents, length, temperature, generator, controls, batch_size, *options)
 
     def reconstruct(

@@ -44,6 +44,8 @@ ATTRIBUTE_LABELS = {
     "note_density": "Density",
     "loudness": "Loudness",
 }
+# Moved along these, a style has other instruments than the bar that it was read from.
+OF_INSTRUMENTS = ("num_tracks", "strings")
 
 
 # Not compared by their values: vectors and music have none that could be.
@@ -54,12 +56,14 @@ class Style:
     Attributes:
         music: the bar, to be seen and heard; None where nobody looks.
         latent: (latent_size,) of the model called `model`; None for an example, which is read when it is needed.
+        lineup: (8,), its instruments, which play it in a song.
     """
 
     name: str
     music: pretty_midi.PrettyMIDI | None
     latent: torch.Tensor | None = None
     model: str | None = None
+    lineup: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +126,7 @@ class Bandstand:
     def __init__(self, entries: list[ModelEntry]):
         self.entries = {entry.name: entry for entry in entries}
         self._loaded: dict[str, Band] = {}
-        self._examples: dict[tuple[str, str], torch.Tensor] = {}  # styles of examples, by model and name
+        self._examples: dict[tuple[str, str], Style] = {}  # styles of examples as they were read, by model and name
         self._lock = threading.Lock()
 
     def load(self, name: Any, report: Report = _silent) -> Band:
@@ -171,9 +175,10 @@ class Bandstand:
         report(0.4, "Looking for bars")
         features = band.processor(music, max_windows=MAX_STYLES)
         begin = f"{title[:40]} · bar" if title else "Bar"
+        found = zip(features.windows, features["labels"], *_encode(band, features), strict=True)
         styles = [
-            Style(f"{begin} {window.start_bar}", band.processor.decode(labels, TEMPO), latent, name)
-            for window, labels, latent in zip(features.windows, features["labels"], _encode(band, features), strict=True)
+            Style(f"{begin} {window.start_bar}", band.processor.decode(labels, TEMPO), latent, name, lineup)
+            for window, labels, latent, lineup in found
         ]
         return {
             "summary": midi.summary(music),
@@ -190,18 +195,19 @@ class Bandstand:
         """
         from hub_models import midi
 
-        latents, _ = self.load(name).encode(midi.load(source), bar)
-        return Style(f"Bar {bar}", None, latents[0], name)
+        band, music = self.load(name), midi.load(source)
+        latents, _ = band.encode(music, bar)
+        return Style(f"Bar {bar}", None, latents[0], name, band.lineups(music, bar)[0])
 
     def sample(self, name: str, temperature: float, seed: int, report: Report = _silent) -> Style:
         """A style out of the prior."""
         band = self.load(name, report)
         report(0.4, "Thinking")
         made = band.sample(HOME, temperature=temperature, seed=seed)
-        return Style(f"Sample {seed}", band.to_midi(made, TEMPO), made.latents[0], name)
+        return Style(f"Sample {seed}", band.to_midi(made, TEMPO), made.latents[0], name, _first_events(made.sequences)[0])
 
-    def latent(self, name: str, style: Style) -> torch.Tensor:
-        """The vector (latent_size,) of a style, for a model.
+    def as_read(self, name: str, style: Style) -> Style:
+        """A style with its vector (latent_size,) and its instruments (8,), for a model.
 
         Raises:
             StudioError: it is of another model.
@@ -210,11 +216,12 @@ class Bandstand:
             key = (name, style.name)
             if key not in self._examples:
                 band = self.load(name)
-                self._examples[key] = _encode(band, band.processor(style.music, max_windows=1, chords=HOME))[0]
+                latents, lineups = _encode(band, band.processor(style.music, max_windows=1, chords=HOME))
+                self._examples[key] = replace(style, latent=latents[0], model=name, lineup=lineups[0])
             return self._examples[key]
         if style.model != name:
             raise StudioError(f"The style “{style.name}” is of another model, {style.model}: choose it again.")
-        return style.latent
+        return style
 
     def make(self, name: str, wish: Wish, song: Song | None = None, report: Report = _silent) -> Song:
         """A song; with `song`, what the wish keeps of it stays.
@@ -232,10 +239,13 @@ class Bandstand:
             raise StudioError(f"This song is of another model, {song.model}: unlock the style, or choose that model.")
         chords = _chords(wish, song)
         report(0.1, "Reading the styles")
+        lineups = None
         if changes and wish.keep_style:
             styles = song.styles[_stretched(song, len(chords))]
         else:
-            styles = self._way(name, wish.styles, len(chords))
+            styles, lineups = self._way(name, wish.styles, len(chords))
+        if any(strengths.get(attribute) for attribute in OF_INSTRUMENTS):
+            lineups = _drawn(len(chords))
         latents = styles
         for attribute, strength in strengths.items():
             latents = band.move(latents, attribute, strength) if strength else latents
@@ -244,23 +254,26 @@ class Bandstand:
             report(0.15 + 0.65 * done, text)
 
         if changes:
-            return _changed(band, song, wish, chords, styles, latents, progress)
+            return _changed(band, song, wish, chords, styles, latents, lineups, progress)
         way = {"path": latents} if len(chords) > 1 else {"style": latents[0]}
-        made = band.arrange(chords, **way, temperature=wish.temperature, seed=wish.seed, progress=progress)
+        chance = {"temperature": wish.temperature, "seed": wish.seed}
+        made = band.arrange(chords, **way, **chance, progress=progress, lineup=lineups)
         return Song(_title(wish.styles), made, styles, name, wish.seed)
 
-    def _way(self, name: str, styles: tuple[Style, ...], num_bars: int) -> torch.Tensor:
-        """The vectors (num_bars, latent_size) from the first style to the last."""
+    def _way(self, name: str, styles: tuple[Style, ...], num_bars: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The vectors (num_bars, latent_size) from the first style to the last, and the instruments (num_bars, 8): those of
+        the first in the first half."""
         import torch
 
         from hub_models.music_vae import slerp
 
         if not styles:
             raise StudioError("There is no style yet: pick, sample or upload one.")
-        latents = [self.latent(name, style) for style in styles]
-        if len(latents) == 1:
-            return latents[0].expand(num_bars, -1).clone()
-        return slerp(latents[0], latents[-1], torch.linspace(0, 1, num_bars))
+        read = [self.as_read(name, style) for style in styles]
+        first, last = read[0], read[-1]
+        way = torch.linspace(0, 1, num_bars)
+        latents = slerp(first.latent, last.latent, way) if len(read) > 1 else first.latent.expand(num_bars, -1).clone()
+        return latents, torch.where((way < 0.5).unsqueeze(-1), first.lineup, last.lineup)
 
     def midi(self, song: Song, tempo: float) -> pretty_midi.PrettyMIDI:
         """A song as MIDI: an instrument for each of its tracks, and its chords as text events."""
@@ -371,13 +384,27 @@ def progression_text(chords: list[list[str]]) -> str:
     return " | ".join(bars) if len(bars) > 1 else f"| {bars[0]} |"
 
 
-def _encode(band: Band, features: Any) -> torch.Tensor:
-    """Posterior means (N, latent_size) of bars."""
+def _encode(band: Band, features: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Posterior means (N, latent_size) of bars, and their instruments (N, 8)."""
     import torch
 
     inputs = {key: features[key] for key in ("input_values", "lengths", "controls") if key in features}
     with torch.no_grad():
-        return band.model.encode(**inputs).mean
+        return band.model.encode(**inputs).mean, _first_events(features["labels"])
+
+
+def _first_events(sequences: torch.Tensor) -> torch.Tensor:
+    """The instruments (N, 8) of bars (N, 512)."""
+    from hub_models.music_vae import lineups_of
+
+    return lineups_of(sequences)
+
+
+def _drawn(num_bars: int) -> torch.Tensor:
+    """Instruments (num_bars, 8) that the model draws."""
+    import torch
+
+    return torch.full((num_bars, 8), -1)
 
 
 def _changed(
@@ -387,9 +414,11 @@ def _changed(
     chords: list[list[str]],
     styles: torch.Tensor,
     latents: torch.Tensor,
+    lineups: torch.Tensor | None,
     progress: Callable[[float, str], None],
 ) -> Song:
-    """A song with other chords, or other bars; `styles` and `latents` (bars, latent_size) before and after moving."""
+    """A song with other chords, or other bars; `styles` and `latents` (bars, latent_size) before and after moving, and the
+    instruments (bars, 8) where they change."""
     import torch
 
     places = _stretched(song, len(chords))
@@ -400,7 +429,8 @@ def _changed(
         draws[bars] = torch.rand(draws.shape[1], generator=torch.Generator().manual_seed(wish.seed))
     if wish.bars:
         styles, latents = _with_rows(song.styles, styles, bars), _with_rows(frame.latents, latents, bars)
-    frame = replace(frame, latents=latents, draws=draws, temperature=wish.temperature)
+    lineups = frame.lineups if lineups is None else _with_rows(frame.lineups, lineups, bars)
+    frame = replace(frame, latents=latents, draws=draws, temperature=wish.temperature, lineups=lineups)
     made = band.change_chords(frame, [chords[bar] for bar in bars], [bar + 1 for bar in bars], progress)
     return Song(song.title, made, styles, song.model, wish.seed)
 

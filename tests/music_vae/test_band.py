@@ -17,6 +17,7 @@ from hub_models.music_vae import (
     ChordSymbolError,
     NoExamplesError,
     bundle,
+    lineup_of,
     save_attribute_vectors,
     slerp,
 )
@@ -545,3 +546,40 @@ def test_a_played_song_is_valid_midi(band):
         assert playing == tracks
     assert all(note.end > note.start for part in music.instruments for note in part.notes)
     assert len(midi.load(midi.to_bytes(music)).instruments) == len(music.instruments)
+
+
+# Instruments that are asked for.
+
+
+def test_a_lineup_plays_whatever_the_style_and_the_dice(band):
+    lineup = lineup_of([(0, True), (33, False), (48, False)])
+    assert lineup.tolist() == [360 + 33, 360 + 48, 488, *[END] * 5]
+    song = band.arrange("C Am F G", 4, temperature=1.0, seed=3, lineup=lineup)
+    for bar in song.sequences.view(4, 8, 64):
+        assert torch.equal(bar[:, 0], lineup)
+    changed = band.vary(band.change_chords(song, "Dm"), seed=9)
+    assert torch.equal(changed.sequences.view(4, 8, 64)[..., 0], lineup.expand(4, -1))
+    assert not torch.equal(changed.sequences, song.sequences)
+    assert (song + song.select([2, 1])).lineups.shape == (6, 8)
+
+
+def test_along_a_path_each_bar_has_the_lineup_of_the_nearer_end(band, styles):
+    lineups = torch.stack([lineup_of([(0, False), (32, False)]), lineup_of([(24, False), (0, True)])])
+    song = band.arrange("C", 6, path=styles[:2], temperature=1.0, seed=1, lineup=lineups)
+    assert [bar[0] for bar in song.bar_tracks] == [(0, False)] * 3 + [(24, False)] * 3
+    free = band.restyle(song, styles[2], bars=[1])
+    assert (free.lineups[0] == -1).all()
+    assert torch.equal(free.sequences[1:], song.sequences[1:])
+
+
+@pytest.mark.parametrize("instruments", [[], [(0, False)], [(0, False)] * 9, [(0, False), (128, False)]])
+def test_lineups_that_no_bar_has(instruments):
+    with pytest.raises(ValueError, match="A band has 2 to 8 instruments"):
+        lineup_of(instruments)
+
+
+def test_first_events_of_another_shape_are_refused(band):
+    with pytest.raises(ValueError, match="first_events must be integers"):
+        band.model.decode(
+            torch.zeros(1, 6), controls=torch.zeros(512, 49), first_events=torch.zeros(1, 3, dtype=torch.int64)
+        )

@@ -10,6 +10,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from hub_models import audio, midi
+from hub_models.music_vae.band_chords import chord_steps
+from hub_models.music_vae.multitrack_measures import chord_tone_share
 
 from .conftest import STUDIO
 from .tiny_models import BAND, BAND_ATTRIBUTES, MELODY, TRIO
@@ -74,7 +76,7 @@ def bars_that_differ(one, other):
 def test_a_song_has_its_chords_and_goes_from_style_to_style(stand, song):
     assert song.arrangement.chords == [["C"], ["Am"], ["F"], ["G"]] * 2
     assert song.title == "Rock band → Dance floor"
-    first, last = (stand.latent(BAND, bands.example(name)) for name in ("Rock band", "Dance floor"))
+    first, last = (stand.as_read(BAND, bands.example(name)).latent for name in ("Rock band", "Dance floor"))
     assert np.allclose(song.arrangement.latents[0], first, atol=1e-5)
     assert np.allclose(song.arrangement.latents[-1], last, atol=1e-5)
     assert song.arrangement.tracks
@@ -105,7 +107,7 @@ def test_a_new_style_keeps_the_chords(stand, song):
     other = stand.make(BAND, wish("Bdim", styles=("Funk",), keep_chords=True), song)
     assert other.arrangement.chords == song.arrangement.chords
     assert other.title == "Funk"
-    assert (other.arrangement.latents == stand.latent(BAND, bands.example("Funk"))).all()
+    assert (other.arrangement.latents == stand.as_read(BAND, bands.example("Funk")).latent).all()
 
 
 def test_chosen_bars_alone_are_made_anew(stand, song):
@@ -181,6 +183,20 @@ def test_a_progression_goes_round_and_is_written_short():
     assert bands.progression("C Am F G", 2) == [["C"], ["Am"]]
 
 
+def test_the_instruments_of_a_style_play_its_half_of_the_song(stand):
+    song = stand.make(BAND, wish(num_bars=6))
+    rock, dance = (
+        {(part.program, part.is_drum) for part in bands.example(name).music.instruments}
+        for name in ("Rock band", "Dance floor")
+    )
+    for bar, tracks in enumerate(song.arrangement.bar_tracks):
+        assert set(tracks) == (rock if bar < 3 else dance)
+    other = stand.make(BAND, wish("Dm E", num_bars=6, keep_style=True, seed=5), song)
+    assert other.arrangement.bar_tracks == song.arrangement.bar_tracks
+    more = stand.make(BAND, wish(num_bars=6, strengths={"num_tracks": 1.0}))
+    assert (more.arrangement.lineups == -1).all()  # the slider would otherwise move nothing
+
+
 def test_every_track_of_the_file_has_its_name_and_every_chord_its_marker(stand, song):
     music = stand.midi(song, 100)
     made = bands.files(music, song.num_bars, 100)
@@ -239,7 +255,7 @@ def test_the_model_reads_every_example_bar_as_it_is(stand, name):
     heard = stand.load(BAND).processor.decode(labels[0], 120)
     number = {(part.program, part.is_drum): len(part.notes) for part in style.music.instruments}
     assert {(part.program, part.is_drum): len(part.notes) for part in heard.instruments} == number
-    assert stand.latent(BAND, style).shape == (8,)
+    assert stand.as_read(BAND, style).latent.shape == (8,)
 
 
 @pytest.mark.parametrize("name", band_examples.SONGS)
@@ -250,9 +266,9 @@ def test_every_example_song_can_be_made(stand, name):
 
 
 def test_styles_of_another_model_are_refused(stand):
-    other = bands.Style("Old", None, stand.latent(BAND, bands.example("Funk")), "another")
+    other = bands.Style("Old", None, stand.as_read(BAND, bands.example("Funk")).latent, "another")
     with pytest.raises(StudioError, match="another model"):
-        stand.latent(BAND, other)
+        stand.as_read(BAND, other)
     with pytest.raises(StudioError, match="no such model"):
         stand.load("../../etc")
 
@@ -341,3 +357,23 @@ def test_files_that_give_no_style(client, band_file):
 def test_other_endpoints_do_not_take_a_band(client):
     with pytest.raises(AppError, match=TRIO):
         client.predict(BAND, 1.0, 0, api_name="/sample")
+
+
+@pytest.mark.parametrize("name", band_examples.SONGS)
+def test_example_songs_are_music(name):
+    """By their numbers: every bar sounds, nothing is clipped, a whole band plays on its chords."""
+    stand = bands.Bandstand(bands.find_bands())
+    model, recipe = bands.BUNDLED, band_examples.SONGS[name]
+    song = stand.make(model, bands.wish_of(stand, model, recipe))
+    music = stand.midi(song, recipe.tempo)
+    sound, _ = audio.load(bands.files(music, song.num_bars, recipe.tempo)["wav"])
+    assert song.arrangement.silent_bars == []
+    assert len(song.arrangement.tracks) >= 4
+    assert all(len(part.notes) >= song.num_bars / 4 for part in music.instruments)
+    bars = sound[:, : sound.shape[1] // song.num_bars * song.num_bars].reshape(2, song.num_bars, -1)
+    assert np.sqrt((bars**2).mean(axis=(0, 2))).min() > 0.02
+    at_the_limit = np.abs(sound) > 0.999
+    assert not (at_the_limit[:, 1:] & at_the_limit[:, :-1]).any()  # a clipped wave stays there for several samples
+    chords = chord_steps(song.arrangement.chords)
+    shares = [chord_tone_share(song.arrangement.sequences, numbers) for numbers in (chords, np.roll(chords, 1, axis=0))]
+    assert np.nanmean(shares[0]) > np.nanmean(shares[1]) + 0.1
