@@ -583,3 +583,13 @@ def test_first_events_of_another_shape_are_refused(band):
         band.model.decode(
             torch.zeros(1, 6), controls=torch.zeros(512, 49), first_events=torch.zeros(1, 3, dtype=torch.int64)
         )
+
+
+def test_a_file_lends_its_instruments(band):
+    music = two_bars()
+    events = sorted(488 if part.is_drum else 360 + part.program for part in music.instruments)
+    lineups = band.lineups(music)
+    assert lineups.shape == (len(band.encode(music)[1]), 8)
+    assert all(set(lineup.tolist()) - {END} <= set(events) for lineup in lineups)
+    song = band.arrange("C", 2, temperature=1.0, seed=1, lineup=band.lineups(music, bar=2)[0])
+    assert torch.equal(song.sequences.view(2, 8, 64)[..., 0], lineups[1].expand(2, -1))
