@@ -9,7 +9,6 @@ A latent vector is a style; a measure follows from its latents, its chords, its 
 from nothing else. So chords can change under a style, and styles over chords. Bars are counted from 1, as in a score.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,16 +22,14 @@ from .attributes import load_attribute_vectors
 from .band_arrangement import MAX_BARS, Arrangement, BandTrack, bar_places, check_num_bars, lineups_of
 from .band_chords import ProgressionLike, chord_steps, progression_bars
 from .band_midi import arrangement_to_midi
-from .chord_annotations import with_chords
+from .band_reading import read_bars
 from .modeling_music_vae import MusicVAEModel, slerp
-from .note_sequence import MidiSource, NoteSequence, read_midi
-from .pieces import Rejection
-from .processing_music_vae import MusicVAEFeatures, MusicVAEProcessor, NoExamplesError, Window
+from .note_sequence import MidiSource
+from .processing_music_vae import MusicVAEProcessor, Window
 
 DEFAULT_PROGRESSION = "C"
 DEFAULT_TEMPERATURE = 0.5
 DEFAULT_PROGRAM_TEMPERATURE = 0.8
-MAX_LISTED_RUNS = 12
 BARS_AT_A_TIME = 8  # between two reports of progress
 
 # The fraction 0..1 that is done, and what is being done. What it raises ends the work.
@@ -140,47 +137,20 @@ class Band:
             NoExamplesError: where the file, or the bar, holds nothing to encode; says why.
             ValueError: for chords to a model that reads none.
         """
-        features, rows = self._read(source, bar, chords)
-        inputs = {name: features[name][rows] for name in ("input_values", "lengths", "controls") if name in features}
+        if chords is not None:
+            self._check_reads_chords()
+        features = read_bars(self.processor, source, bar, chords)
+        inputs = {name: features[name] for name in ("input_values", "lengths", "controls") if name in features}
         latents = []
-        for start in range(0, len(rows), batch_size):
+        for start in range(0, len(features.windows), batch_size):
             batch = {name: values[start : start + batch_size].to(self.model.device) for name, values in inputs.items()}
             latents.append(self.model.encode(**batch).mean.float().cpu())
-        return torch.cat(latents), [features.windows[row] for row in rows]
+        return torch.cat(latents), features.windows
 
     def lineups(self, source: MidiSource, bar: int | None = None) -> Tensor:
         """The instruments of the bars that [`encode`](Band.encode) reads, (N, 8) int64, for songs that are to be played with
         them; arguments and errors as there."""
-        features, rows = self._read(source, bar, None)
-        return lineups_of(features["labels"][rows])
-
-    def _read(self, source: MidiSource, bar: int | None, chords: str | None) -> tuple[MusicVAEFeatures, list[int]]:
-        """Features of a file, and which of their rows are asked for."""
-        if chords is not None:
-            self._check_reads_chords()
-        notes = NoteSequence.from_pretty_midi(read_midi(source))
-        notes = notes if chords is None else with_chords(notes, chords)
-        features = self.processor(notes)
-        rows = [index for index, window in enumerate(features.windows) if bar in (None, window.start_bar)]
-        if rows:
-            return features, rows
-        return self._features_of_bar(notes, bar, features), [0]  # nothing to encode there, or it repeats a bar before
-
-    def _features_of_bar(self, notes: NoteSequence, bar: int, features: MusicVAEFeatures) -> MusicVAEFeatures:
-        """The features of one bar of a file; `features` are those of the whole file, which do not have it."""
-        start = _quarter_of_bar(notes, bar)
-        if start is not None:
-            inside = (notes.start_quarter >= start - 1e-4) & (notes.start_quarter < start + 4 - 1e-4)
-            try:
-                found = self.processor(notes.select(inside))
-                if found.windows[0].start_bar == bar:
-                    return found
-            except NoExamplesError:
-                pass
-        bars = sorted({window.start_bar for window in features.windows})
-        why = [rejection for rejection in features.rejections if _is_about(rejection, bar)]
-        said = "".join(f": {rejection.reason}" for rejection in why[:1])
-        raise NoExamplesError(f"Bar {bar} holds nothing to encode{said}. Bars that do: {_listed(bars)}.", why)
+        return lineups_of(read_bars(self.processor, source, bar)["labels"])
 
     def move(self, latents: Tensor, attribute: str, strength: float) -> Tensor:
         """Styles (D,) or (N, D) with more of an attribute, or less for a negative strength (paper: attribute arithmetic):
@@ -496,36 +466,6 @@ class Band:
 
 def _generator(seed: Seed) -> torch.Generator | None:
     return seed if seed is None or isinstance(seed, torch.Generator) else torch.Generator().manual_seed(int(seed))
-
-
-def _quarter_of_bar(notes: NoteSequence, bar: int) -> float | None:
-    """Where a bar starts, in quarter notes from the start of the file; None where there is no such bar."""
-    metres, first = notes.metres(), 1
-    for index, (start, numerator, denominator) in enumerate(metres):
-        length = 4.0 * numerator / denominator
-        end = metres[index + 1][0] if index + 1 < len(metres) else np.inf
-        if first <= bar and start + (bar - first) * length < end - 1e-6:
-            return start + (bar - first) * length
-        first += int(np.ceil((end - start) / length - 1e-6)) if np.isfinite(end) else 0
-    return None
-
-
-def _is_about(rejection: Rejection, bar: int) -> bool:
-    """Whether what was left out lies in a bar; it says "bar 3", or "bars 3-4, 7"."""
-    runs = re.findall(r"(\d+)(?:-(\d+))?", rejection.where) if rejection.where.startswith("bar") else []
-    return any(int(first) <= bar <= int(last or first) for first, last in runs)
-
-
-def _listed(bars: Sequence[int]) -> str:
-    """Bars as people write them: "1-4, 6"; not more than a sentence holds."""
-    runs: list[list[int]] = []
-    for bar in bars:
-        if runs and bar == runs[-1][1] + 1:
-            runs[-1][1] = bar
-        else:
-            runs.append([bar, bar])
-    shown = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in runs[:MAX_LISTED_RUNS])
-    return shown + (" and more" if len(runs) > MAX_LISTED_RUNS else "")
 
 
 __all__ = ["Arrangement", "Band", "BandTrack"]

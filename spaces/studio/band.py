@@ -194,10 +194,11 @@ class Bandstand:
             ValueError: as `read`, or nothing in this bar.
         """
         from hub_models import midi
+        from hub_models.music_vae import band_reading
 
-        band, music = self.load(name), midi.load(source)
-        latents, _ = band.encode(music, bar)
-        return Style(f"Bar {bar}", None, latents[0], name, band.lineups(music, bar)[0])
+        band = self.load(name)
+        latents, lineups = _encode(band, band_reading.read_bars(band.processor, midi.load(source), bar))
+        return Style(f"Bar {bar}", None, latents[0], name, lineups[0])
 
     def sample(self, name: str, temperature: float, seed: int, report: Report = _silent) -> Style:
         """A style out of the prior."""
