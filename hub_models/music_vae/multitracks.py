@@ -174,15 +174,4 @@ class MultitrackRepresentation(Representation):
         return chord_controls(chords.ravel())
 
 
-__all__ = [
-    "DRUMS",
-    "END",
-    "NOTE_OFF",
-    "NOTE_ON",
-    "NUM_EVENTS",
-    "PADDING",
-    "PROGRAM",
-    "TIME_SHIFT",
-    "VELOCITY",
-    "MultitrackRepresentation",
-]
+__all__ = ["MultitrackRepresentation"]
