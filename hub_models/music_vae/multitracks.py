@@ -12,18 +12,15 @@ from .chords import as_chords, chord_controls, chord_texts, read_progression
 from .multitrack_bars import Bars, musical_bars
 from .multitrack_events import (
     DRUMS,
-    END,
     INITIAL_VELOCITY,
     MAX_TRACK_TOKENS,
     MAX_TRACKS,
-    NOTE_OFF,
     NOTE_ON,
     NUM_EVENTS,
     PADDING,
     PROGRAM,
     STEPS_PER_BAR,
     TIME_SHIFT,
-    VELOCITY,
     cut_tracks,
     decode_track,
     token_steps,
