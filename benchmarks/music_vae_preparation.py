@@ -27,7 +27,7 @@ import torch
 from reporting import Row, common_arguments, report, run_peer
 
 from hub_models import MusicVAEProcessor
-from hub_models.music_vae.data import MidiFile, find_midi_files, prepare_windows
+from hub_models.music_vae.data import DataFile, find_midi_files, prepare_windows
 from hub_models.music_vae.note_sequence import NoteSequence, read_score
 
 MODES = ("original", "musical")
@@ -35,7 +35,7 @@ MIN_RATIO = 10
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
-def prepare_each(files: list[MidiFile], processor: MusicVAEProcessor) -> dict[str, int]:
+def prepare_each(files: list[DataFile], processor: MusicVAEProcessor) -> dict[str, int]:
     """The work on the files alone, in one process, results thrown away."""
     windows = broken = 0
     for file in files:
@@ -46,7 +46,7 @@ def prepare_each(files: list[MidiFile], processor: MusicVAEProcessor) -> dict[st
     return {"windows": windows, "broken": broken}
 
 
-def prepare_all(files: list[MidiFile], processor: MusicVAEProcessor) -> dict[str, int]:
+def prepare_all(files: list[DataFile], processor: MusicVAEProcessor) -> dict[str, int]:
     """As training prepares them, into a cache that is thrown away."""
     with tempfile.TemporaryDirectory() as cache:
         summary = prepare_windows(files, processor, Path(cache), num_proc=1).summary

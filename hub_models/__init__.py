@@ -10,6 +10,10 @@ _EXPORTS = {
     "MusicVAEConfig": "music_vae",
     "MusicVAEModel": "music_vae",
     "MusicVAEProcessor": "music_vae",
+    "WaveGradFeatureExtractor": "wavegrad",
+    "WaveGradModel": "wavegrad",
+    "WaveGradPipeline": "wavegrad",
+    "WaveGradScheduler": "wavegrad",
     "bundled": "bundled",
     "list_bundled": "bundled",
 }
@@ -19,6 +23,10 @@ __all__ = [
     "MusicVAEConfig",
     "MusicVAEModel",
     "MusicVAEProcessor",
+    "WaveGradFeatureExtractor",
+    "WaveGradModel",
+    "WaveGradPipeline",
+    "WaveGradScheduler",
     "audio",
     "bundled",
     "list_bundled",
@@ -34,6 +42,10 @@ if TYPE_CHECKING:
     from .music_vae import MusicVAEConfig as MusicVAEConfig
     from .music_vae import MusicVAEModel as MusicVAEModel
     from .music_vae import MusicVAEProcessor as MusicVAEProcessor
+    from .wavegrad import WaveGradFeatureExtractor as WaveGradFeatureExtractor
+    from .wavegrad import WaveGradModel as WaveGradModel
+    from .wavegrad import WaveGradPipeline as WaveGradPipeline
+    from .wavegrad import WaveGradScheduler as WaveGradScheduler
 
 
 def __getattr__(name: str):

@@ -108,6 +108,11 @@ def resample(audio: np.ndarray, sample_rate: int, target_sample_rate: int) -> np
     return torchaudio.functional.resample(torch.from_numpy(audio), int(sample_rate), int(target_sample_rate)).numpy()
 
 
+def mono(audio: np.ndarray) -> np.ndarray:
+    """(channels, samples) or (samples,) sound as (samples,) float32: the mean of its channels."""
+    return _check(audio).mean(axis=0)
+
+
 def peak_limit(audio: np.ndarray, peak: float = 1.0) -> np.ndarray:
     """Scale the whole sound down so that no sample exceeds `peak` in magnitude; quieter sound is left as it is."""
     highest = float(np.abs(audio).max()) if audio.size else 0.0

@@ -94,6 +94,17 @@ def test_resampling_keeps_pitch_and_length():
         audio.resample(tone(), 16_000, 0)
 
 
+def test_mono_is_the_mean_of_the_channels():
+    both = np.stack([tone(channels=1)[0], np.zeros(8_000, np.float32)])
+    assert np.allclose(audio.mono(both), both[0] / 2)
+    assert np.array_equal(audio.mono(both[0]), both[0])
+    assert audio.mono(both).shape == (8_000,)
+    with pytest.raises(audio.AudioError, match="finite"):
+        audio.mono(np.full((2, 10), np.inf))
+    with pytest.raises(audio.AudioError, match="3 dimensions"):
+        audio.mono(np.zeros((1, 2, 10)))
+
+
 def test_peak_limit_scales_only_what_is_too_loud():
     quiet = tone()
     assert audio.peak_limit(quiet) is quiet

@@ -5,7 +5,6 @@ windows = prepare_windows(files, processor)                 # cached; broken fil
 dataset = WindowDataset(windows.select("train"), ...)       # what the training loop indexes
 """
 
-import csv
 import hashlib
 import importlib.metadata
 import json
@@ -22,7 +21,7 @@ from typing import Any
 import datasets
 import numpy as np
 
-from hub_models.training import NoTrainingDataError
+from hub_models.training import DataFile, find_data_files
 from hub_models.training.data_order import ExampleKey
 
 from .melodies import transpose_melodies
@@ -40,15 +39,6 @@ BYTES_PER_FILE = 1_000_000
 NOT_EXTRACTED = ("corruptions", "hits_control")
 
 
-@dataclass(frozen=True)
-class MidiFile:
-    """One file: where it is, its name within its data folder, and the split it belongs to."""
-
-    path: str
-    name: str
-    split: str
-
-
 @dataclass
 class Windows:
     """The examples extracted from a set of files.
@@ -63,7 +53,7 @@ class Windows:
 
     examples: np.ndarray
     file_index: np.ndarray
-    files: list[MidiFile]
+    files: list[DataFile]
     summary: dict[str, Any]
     folder: Path
     splits: np.ndarray = field(init=False)
@@ -98,52 +88,13 @@ class Windows:
 
 def find_midi_files(
     folders: Sequence[Path], splits: Sequence[Path] | None = None, validation_share: float = 0.05
-) -> list[MidiFile]:
-    """All MIDI files below the folders, with their splits, in a fixed order.
-
-    Args:
-        folders: data folders, searched through to the bottom.
-        splits: one CSV per folder, with columns `file` (relative to its folder) and `split`; only files named there are
-            taken, and rows that name other kinds of files are passed over. None: every file is taken, and
-            `validation_share` of them, chosen by their names, is "validation", the rest "train".
-        validation_share: share of files held out where there is no CSV, 0..1.
-
-    Raises:
-        NoTrainingDataError: a folder does not exist, or no MIDI file is found, or none of those named in a CSV exists.
-        ValueError: a CSV lacks the columns, or there are not as many CSVs as folders.
-    """
-    if splits and len(splits) != len(folders):
-        raise ValueError(f"--splits needs one file per --data folder: got {len(splits)} for {len(folders)} folders.")
-    files = []
-    for number, folder in enumerate(map(Path, folders)):
-        if not folder.is_dir():
-            raise NoTrainingDataError(f"The data folder {folder} does not exist or is no folder.")
-        if splits:
-            named = _read_splits(Path(splits[number]))
-            found = [MidiFile(str(folder / name), name, split) for name, split in named if (folder / name).is_file()]
-            if not found:
-                example = f" (the first is {named[0][0]})" if named else ""
-                raise NoTrainingDataError(
-                    f"{splits[number]} names {len(named)} MIDI files, but none of them is in {folder}{example}."
-                )
-        else:
-            names = sorted(
-                str(Path(parent, name).relative_to(folder))
-                for parent, _, children in os.walk(folder)
-                for name in children
-                if name.lower().endswith(MIDI_SUFFIXES)
-            )
-            found = [MidiFile(str(folder / name), name, _split_of(name, validation_share)) for name in names]
-        files += found
-    if not files:
-        raise NoTrainingDataError(
-            f"No MIDI files (names ending in {' or '.join(MIDI_SUFFIXES)}) in {', '.join(map(str, folders))}."
-        )
-    return files
+) -> list[DataFile]:
+    """All MIDI files below the folders, with their splits; see `hub_models.training.find_data_files`."""
+    return find_data_files(folders, "MIDI", MIDI_SUFFIXES, splits, validation_share)
 
 
 def prepare_windows(
-    files: Sequence[MidiFile], processor: MusicVAEProcessor, cache: Path | None = None, num_proc: int | None = None
+    files: Sequence[DataFile], processor: MusicVAEProcessor, cache: Path | None = None, num_proc: int | None = None
 ) -> Windows:
     """Extract the examples of all files, in parallel with a progress bar, or read them from the cache.
 
@@ -178,7 +129,7 @@ def prepare_windows(
     )
 
 
-def _extract_files(files: Sequence[MidiFile], processor: MusicVAEProcessor, folder: Path, num_proc: int) -> None:
+def _extract_files(files: Sequence[DataFile], processor: MusicVAEProcessor, folder: Path, num_proc: int) -> None:
     """Write `folder/result`: the Arrow data set, rejected.jsonl, summary.json."""
     features = datasets.Features(
         {
@@ -340,21 +291,7 @@ def describe_rejections(folder: Path, limit: int = 5) -> str:
     return f"Most frequent reasons: {common}." if common else "No reasons are recorded."
 
 
-def _read_splits(path: Path) -> list[tuple[str, str]]:
-    with path.open(newline="", encoding="utf-8") as lines:
-        reader = csv.DictReader(lines)
-        if not {"file", "split"} <= set(reader.fieldnames or ()):
-            raise ValueError(f"{path} must have the columns 'file' and 'split'; it has {reader.fieldnames}.")
-        return [(row["file"], row["split"]) for row in reader if row["file"].lower().endswith(MIDI_SUFFIXES)]
-
-
-def _split_of(name: str, validation_share: float) -> str:
-    """A split that depends on the name alone, so that adding files moves none of the others."""
-    draw = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
-    return "validation" if draw < validation_share else "train"
-
-
-def _fingerprint(files: Sequence[MidiFile], processor: MusicVAEProcessor) -> str:
+def _fingerprint(files: Sequence[DataFile], processor: MusicVAEProcessor) -> str:
     digest = hashlib.sha256()
     for file in files:
         status = os.stat(file.path)

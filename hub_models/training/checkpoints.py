@@ -142,26 +142,42 @@ def load_checkpoint(accelerator: Accelerator, folder: Path, ema: ExponentialMovi
 
 
 def save_model(
-    accelerator: Accelerator, model: Any, folder: Path, save_extras: Callable[[Path], None] | None = None
+    accelerator: Accelerator,
+    model: Any,
+    folder: Path,
+    save_extras: Callable[[Path], None] | None = None,
+    subfolder: str = "",
 ) -> None:
     """Write a prepared model in Hub layout into `folder`. Every process calls it.
 
     Files are written beside and moved in one by one, so that none is ever half written. `save_extras(folder)` adds the
-    files that belong to the model: its processor's.
+    files that belong to the model: its processor's, or the rest of its pipeline, whose component `subfolder` the model is.
     """
     weights = accelerator.get_state_dict(model)
     if accelerator.is_main_process:
         incomplete = folder / f"{INCOMPLETE}model"
         shutil.rmtree(incomplete, ignore_errors=True)
         incomplete.mkdir(parents=True)
-        accelerator.unwrap_model(model).save_pretrained(incomplete, state_dict=weights)
+        _save_weights(accelerator.unwrap_model(model), weights, incomplete / subfolder)
         if save_extras is not None:
             save_extras(incomplete)
-        for path in incomplete.iterdir():
+        for path in sorted(path for path in incomplete.rglob("*") if path.is_file()):
             _flush(path)
-            os.replace(path, folder / path.name)
-        incomplete.rmdir()
+            target = folder / path.relative_to(incomplete)
+            target.parent.mkdir(exist_ok=True)
+            os.replace(path, target)
+        shutil.rmtree(incomplete)
     accelerator.wait_for_everyone()
+
+
+def _save_weights(model: Any, weights: dict[str, Any], folder: Path) -> None:
+    """Configuration and `weights`, which need not be those that `model` holds here: it may be a shard."""
+    if not hasattr(model, "from_config"):
+        model.save_pretrained(folder, state_dict=weights)
+        return
+    whole = type(model).from_config(model.config)  # of diffusers, whose save_pretrained takes no weights from outside
+    whole.load_state_dict(weights)
+    whole.save_pretrained(folder)
 
 
 def publish_folder(incomplete: Path, folder: Path) -> None:

@@ -35,6 +35,7 @@ from .checkpoints import (
 )
 from .data_order import ExampleKey, MicroBatches
 from .ema import ExponentialMovingAverage
+from .media import Media, log_media
 from .schedules import learning_rate_schedule
 
 Metrics = dict[str, torch.Tensor]
@@ -56,7 +57,10 @@ class TrainingTask:
             evaluation mode without gradients.
         batch_weight: how much a batch counts in the joint mean: None when the loss is a mean over examples, or for
             instance the number of valid tokens when it is a mean over tokens.
-        save_extras: `(folder)`, writes what belongs beside the model: its processor.
+        make_media: `(model, generator) -> Media`, sound and pictures for the trackers; called at each validation on the main
+            process, in evaluation mode without gradients. Not with sharded models.
+        save_extras: `(folder)`, writes what belongs beside the model: its processor, or the rest of its pipeline.
+        model_subfolder: where in the output folder the model itself lies: the name of a pipeline's component.
         identity: what else decides the result: configuration, fingerprint of the data. JSON types.
     """
 
@@ -67,7 +71,9 @@ class TrainingTask:
     validation_dataset: Any = None
     compute_metrics: Callable[[Any, dict[str, torch.Tensor], torch.Generator], Metrics] | None = None
     batch_weight: Callable[[dict[str, torch.Tensor]], float] | None = None
+    make_media: Callable[[Any, torch.Generator], Media] | None = None
     save_extras: Callable[[Path], None] | None = None
+    model_subfolder: str = ""
     identity: dict[str, Any] = field(default_factory=dict)
 
 
@@ -197,7 +203,7 @@ def train(accelerator: Accelerator, arguments: TrainingArguments, task: Training
         if saved_step != state.step:
             save_checkpoint(accelerator, output, state, ema, arguments.keep_checkpoints)
         with ema.applied() if ema is not None else nullcontext():
-            save_model(accelerator, model, output, task.save_extras)
+            save_model(accelerator, model, output, task.save_extras, task.model_subfolder)
     if arguments.trackers:
         accelerator.end_training()
     accelerator.print(
@@ -278,6 +284,10 @@ def _validate(
     with ema.applied() if ema is not None else nullcontext():
         metrics = evaluate(accelerator, arguments, task, model)
         _log(accelerator, arguments.output, state.step, "validation", metrics)
+        if task.make_media is not None and arguments.trackers and accelerator.is_main_process:
+            with torch.no_grad():
+                media = task.make_media(accelerator.unwrap_model(model), _seeded(accelerator, arguments.seed, 0))
+            log_media(accelerator, media, state.step)
         if arguments.keep_best is None:
             return
         direction, _, name = arguments.keep_best.partition(":")
@@ -286,7 +296,7 @@ def _validate(
         best = state.best_metric
         if best is None or (metrics[name] < best if direction == "lowest" else metrics[name] > best):
             state.best_metric = metrics[name]
-            save_model(accelerator, model, arguments.output / "best", task.save_extras)
+            save_model(accelerator, model, arguments.output / "best", task.save_extras, task.model_subfolder)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hub_models import MusicVAEConfig, MusicVAEModel, MusicVAEProcessor
 from hub_models.music_vae import ChordSymbolError, NoExamplesError, NoteSequence, encode_song, read_midi
-from hub_models.music_vae.data import MidiFile, WindowDataset, prepare_windows
+from hub_models.music_vae.data import DataFile, WindowDataset, prepare_windows
 from hub_models.music_vae.multitrack_events import (
     DRUMS,
     END,
@@ -624,7 +624,7 @@ def test_the_processor_is_saved_and_loaded(chord_processor, tmp_path):
 def test_examples_keep_their_padding_through_the_cache(chord_processor, tmp_path):
     for number in range(3):
         duo(range(number, number + 4)).write(str(tmp_path / f"{number}.mid"))
-    files = [MidiFile(str(path), path.name, "train") for path in sorted(tmp_path.glob("*.mid"))]
+    files = [DataFile(str(path), path.name, "train") for path in sorted(tmp_path.glob("*.mid"))]
     windows = prepare_windows(files, chord_processor, tmp_path / "cache", num_proc=1)
     assert windows.examples.dtype == np.int16
     assert windows.examples.shape == (12, 512, 2)
