@@ -1,9 +1,9 @@
 """The small checkpoints that Encore trained and ships: one folder per model, in Hub layout.
 
 Each folder holds `config.json`, `model.safetensors`, `processor_config.json` and what else belongs to the model
-(`attribute_vectors.safetensors`, `metrics.json`). `index.json` beside them is the one place that says, per model, its
-line of description, the data it learned from and the script that trained it. Code and card are not kept here:
-`python -m hub_models.hub publish` adds both.
+(`attribute_vectors.safetensors`, `metrics.json`); that of a diffusers pipeline holds `model_index.json` and a folder for
+each component. `index.json` beside them is the one place that says, per model, its line of description, the data it learned
+from and the script that trained it. Code and card are not kept here: `python -m hub_models.hub publish` adds both.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import NamedTuple
 __all__ = ["BundledModel", "bundled", "list_bundled", "read_index"]
 
 BUNDLED_FOLDER = Path(__file__).resolve().parent
+INDEX_OF_A_PIPELINE = "model_index.json"
 
 
 class BundledModel(NamedTuple):
@@ -33,6 +34,11 @@ class BundledModel(NamedTuple):
     description: str
     path: Path
 
+    @property
+    def is_pipeline(self) -> bool:
+        """Whether the folder holds a diffusers pipeline and not a transformers model."""
+        return (self.path / INDEX_OF_A_PIPELINE).is_file()
+
 
 def read_index() -> dict[str, dict]:
     """What `index.json` says of every bundled model: name -> description, data sources, training script."""
@@ -47,7 +53,7 @@ def list_bundled() -> list[BundledModel]:
     return [
         BundledModel(name, entry["description"], BUNDLED_FOLDER / name)
         for name, entry in read_index().items()
-        if (BUNDLED_FOLDER / name / "config.json").is_file()
+        if any((BUNDLED_FOLDER / name / file).is_file() for file in ("config.json", INDEX_OF_A_PIPELINE))
     ]
 
 
@@ -57,13 +63,14 @@ def bundled(name: str) -> Path:
     Raises:
         ValueError: No bundled model has this name; the message names those that exist.
     """
-    folders = {model.name: model.path for model in list_bundled()}
-    if name not in folders:
-        available = ", ".join(folders) or "none, this checkout holds no trained weights"
+    models = {model.name: model for model in list_bundled()}
+    if name not in models:
+        available = ", ".join(models) or "none, this checkout holds no trained weights"
         raise ValueError(f"There is no bundled model {name!r}; bundled models: {available}.")
-    if "transformers" in sys.modules:  # whoever uses AutoModel has imported it; registering costs nothing more then
+    # Whoever uses AutoModel has imported transformers; registering costs nothing more then.
+    if "transformers" in sys.modules and not models[name].is_pipeline:
         import_module("hub_models.music_vae")
-    return folders[name]
+    return models[name].path
 
 
 class _CallableModule(ModuleType):

@@ -1,7 +1,8 @@
 """Publish and export: the one place that knows what a repository on the Hugging Face Hub looks like.
 
 - `repositories`: a checkpoint folder -> a complete model repository, with code and card, that loads with
-  `trust_remote_code=True` where Encore is not installed.
+  `trust_remote_code=True` where Encore is not installed: of a transformers model (`models`) or a diffusers pipeline
+  (`pipelines`).
 - `cards`: model cards from a template, the facts in `hub_models/bundled/index.json` and `metrics.json`.
 - `spaces`: the Gradio Space as a folder that runs on the Hub.
 - `uploads`: a folder -> the Hub, with every failure told in one sentence.

@@ -3,6 +3,7 @@
 ```
 python -m hub_models.hub publish music-vae-mel-2bar my-name/music-vae-mel-2bar
 python -m hub_models.hub publish out/my-model my-name/my-model --private --dry-run --output out/repository
+python -m hub_models.hub publish wavegrad-music-22khz my-name/my-vocoder
 python -m hub_models.hub card music-vae-mel-2bar --output model_cards/music-vae-mel-2bar.md
 python -m hub_models.hub space my-name/encore-studio
 ```
@@ -27,7 +28,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     model = commands.add_parser("publish", help="upload a model with its code, processor and card")
-    model.add_argument("name_or_path", help="a bundled model, or a folder written by save_pretrained")
+    model.add_argument(
+        "name_or_path", help="a bundled model, or a folder of a model or a pipeline, written by save_pretrained"
+    )
     model.add_argument("--license", help="licence of a model that is not bundled and brings no README.md, e.g. cc-by-4.0")
 
     card = commands.add_parser("card", help="print the model card of a bundled model")

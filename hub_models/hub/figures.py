@@ -5,6 +5,7 @@ metrics.json is what `hub_models.music_vae.evaluate` writes; what each number me
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -139,9 +140,9 @@ def feel_of(metrics: dict, way: str) -> list[Metric]:
     return [replace(metric, path=metric.path.format(way=way)) for metric in shown]
 
 
-def check_metrics(metrics: dict, shown: list[Metric], path: Any) -> None:
+def check_metrics(metrics: dict, shown: list[Metric], path: Any, conditions: Sequence[str] = CONDITIONS) -> None:
     """Raises `HubError` if a condition, or a number that a card shows, is missing from the metrics in the file `path`."""
-    missing = [key for key in CONDITIONS if metrics.get(key) is None]
+    missing = [key for key in conditions if metrics.get(key) is None]
     missing += [metric.path for metric in shown if not isinstance(metric.value(metrics), int | float)]
     if missing:
         raise HubError(f"{path} lacks {', '.join(missing)}: write it again with evaluate.py and --split.")

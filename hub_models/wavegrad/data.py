@@ -24,6 +24,7 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 # Of one's own files, not a stranger's: an album side is fine, a file that fills the disk is not.
 LIMITS = audio.AudioLimits(max_bytes=4_000_000_000, max_seconds=3 * 3600)
 CACHE_VERSION = 1
+MAX_GAIN_DB = 20.0
 
 
 def find_audio_files(
@@ -175,6 +176,7 @@ class CropDataset:
         hop_length: samples of a frame.
         margin: samples on either side that the spectrogram reads, `n_fft // 2`.
         gain_db: each crop is made quieter by up to so many decibels.
+        normalize: first make each recording so loud that its peak is 1, by at most `MAX_GAIN_DB`.
         seed: decides places and gains.
     """
 
@@ -185,6 +187,7 @@ class CropDataset:
         hop_length: int,
         margin: int,
         gain_db: float = 0.0,
+        normalize: bool = False,
         seed: int = 0,
     ):
         self.clips = [clip for clip in clips if len(clip) >= max(crop_frames * hop_length, margin + 1)]
@@ -193,6 +196,7 @@ class CropDataset:
         self.hop_length = hop_length
         self.margin = margin
         self.gain_db = gain_db
+        self.gains = [_gain_to_full_scale(clip) if normalize else 1.0 for clip in self.clips]
         self.seed = seed
         self.crops_before = np.cumsum([0] + [len(clip) // (crop_frames * hop_length) for clip in self.clips])
 
@@ -201,12 +205,18 @@ class CropDataset:
 
     def __getitem__(self, key: ExampleKey) -> dict[str, np.ndarray]:
         """`audio` (crop_frames * hop,) and `context` (the same and a margin on both sides), float32."""
-        clip = self.clips[int(np.searchsorted(self.crops_before, key.index, side="right")) - 1]
+        number = int(np.searchsorted(self.crops_before, key.index, side="right")) - 1
+        clip = self.clips[number]
         random = np.random.default_rng([self.seed, key.epoch, key.index])
         frame = int(random.integers(len(clip) // self.hop_length - self.crop_frames + 1))
-        gain = 10 ** (-self.gain_db * random.random() / 20) / 32768
+        gain = self.gains[number] * 10 ** (-self.gain_db * random.random() / 20) / 32768
         piece, context = crop(clip, frame * self.hop_length, self.crop_frames * self.hop_length, self.margin)
         return {"audio": piece * np.float32(gain), "context": context * np.float32(gain)}
+
+
+def _gain_to_full_scale(clip: np.ndarray) -> float:
+    peak = max(int(clip.max()), -int(clip.min()), 1)
+    return min(32767 / peak, 10 ** (MAX_GAIN_DB / 20))
 
 
 class ClipDataset(CropDataset):

@@ -116,7 +116,7 @@ class WaveGradPipeline(DiffusionPipeline):
             schedule: name of a schedule saved with the model.
             betas: a schedule of one's own.
             generator: makes the result reproducible; a list has one for each item.
-            latents: (B, F * hop) float, the noise to start from instead of one from `generator`.
+            latents: (B, F * hop) float, standard normal noise to start from instead of one from `generator`.
             variance_noise: (steps - 1, B, F * hop) float, the noise of each step but the last, in the order of the steps.
             chunk_frames: go over the audio in chunks of so many frames: the same result, and beside the waveform and the mel
                 no memory that grows with the length. None: whole up to about 3 seconds on a CPU, 20 on a GPU, else chunks.
@@ -149,7 +149,7 @@ class WaveGradPipeline(DiffusionPipeline):
         shape = (batch_size, num_frames * self.model.hop_length)
         noise = _Noise(generator, batch_size)
         latents = noise(0, 0, shape[1]) if latents is None else _check_shape(latents, shape, "latents")
-        latents = latents.to(mel.device, torch.float32)
+        latents = latents.to(mel.device, torch.float32) * self.scheduler.init_noise_sigma
         if variance_noise is not None:
             variance_noise = _check_shape(variance_noise, (len(timesteps) - 1, *shape), "variance_noise")
 
@@ -244,7 +244,8 @@ class WaveGradPipeline(DiffusionPipeline):
                 noise = _Noise(generator, mel.shape[0])
                 cascade = _Cascade(self, scheduler, noise, chunk_frames)
             start, position = position, position + mel.shape[2] * self.model.hop_length
-            audio = cascade.push(noise(0, start, position).to(mel.device), mel, ended)
+            initial = noise(0, start, position).to(mel.device) * scheduler.init_noise_sigma
+            audio = cascade.push(initial, mel, ended)
             if num_samples is not None:
                 audio = audio[:, : max(num_samples - emitted, 0)]
             emitted += audio.shape[1]
@@ -348,7 +349,7 @@ class WaveGradPipeline(DiffusionPipeline):
         if not mel.shape[2]:
             raise ValueError("The mel is empty: give at least one frame.")
         mel = mel.to(self._execution_device, torch.float32)
-        low, high = mel.min().item(), mel.max().item()
+        low, high = mel.min().item() + 0.0, mel.max().item() + 0.0  # 0.0 makes 0 of -0
         if not np.isfinite([low, high]).all():
             raise ValueError("The mel holds values that are not numbers (NaN or infinity).")
         if low < -MEL_TOLERANCE or high > 1 + MEL_TOLERANCE:

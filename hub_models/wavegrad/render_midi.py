@@ -378,6 +378,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("--hours must be above 0, --seconds at least 1 and --sample-rate 4000 to 48000 Hz.")
     if not (0 <= options.validation_share < 1 and 0 <= options.change_instruments <= 1):
         parser.error("--validation-share and --change-instruments are shares: 0 to 1.")
+    if options.soundfont and not options.soundfont.is_file():
+        parser.error(f"--soundfont {options.soundfont}: there is no such file.")
     if unreadable := [pair for pair in options.licence if "=" not in pair]:
         parser.error(f"--licence {unreadable[0]}: write FOLDER=TEXT.")
     if len({folder.resolve().name for folder in options.midi}) < len(options.midi):

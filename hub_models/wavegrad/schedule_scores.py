@@ -93,7 +93,7 @@ class ScheduleScores:
         noise = torch.stack(
             [torch.randn(len(betas), reference.shape[1], generator=generator) for generator in generators], dim=1
         ).to(self.pipeline.device)
-        sample = noise[0]
+        sample = noise[0] * scheduler.init_noise_sigma
         for step, timestep in enumerate(scheduler.timesteps):
             estimate = model(sample.to(model.dtype), scheduler.noise_level(timestep), mel, mel_features=features).sample
             variance_noise = noise[step + 1] if step + 1 < len(betas) else None

@@ -74,10 +74,13 @@ class WaveGradScheduler(SchedulerMixin, ConfigMixin):
             None: the schedules "6", "25", "50" and "1000" of `DEFAULT_SCHEDULES`.
         default_schedule: the name that `set_timesteps()` takes. None: the shortest schedule.
         clip_sample: clamp the waveform to -1..1 after every step, its noise included, as the original does.
+        scale_initial_noise: begin with noise as loud as the first noise level says, sqrt(1 - level^2), so that a schedule
+            may begin at any level. The original begins with noise of variance 1 whatever the level.
 
     Attributes:
         timesteps: (steps,) int64, falling: n-1 .. 0, positions in the schedule in use.
         num_inference_steps: None until `set_timesteps`.
+        init_noise_sigma: how loud the noise must be that the schedule in use begins with.
         noise_levels: (steps,) float32, what the network is told at each position.
         betas: (steps,) numpy float64, those of the schedule in use.
         training_noise_levels: (num_train_timesteps + 1,) float32, falling from 1: the bounds of the levels of training.
@@ -87,7 +90,6 @@ class WaveGradScheduler(SchedulerMixin, ConfigMixin):
     """
 
     order = 1
-    init_noise_sigma = 1.0
 
     @register_to_config
     def __init__(
@@ -99,6 +101,7 @@ class WaveGradScheduler(SchedulerMixin, ConfigMixin):
         schedules: Mapping[str, Any] | None = None,
         default_schedule: str | None = None,
         clip_sample: bool = True,
+        scale_initial_noise: bool = False,
     ):
         if trained_betas is None:
             rule = {"type": "linear", "beta_start": beta_start, "beta_end": beta_end, "num_steps": num_train_timesteps}
@@ -306,6 +309,7 @@ class WaveGradScheduler(SchedulerMixin, ConfigMixin):
         sample_scale = 1 / alphas**0.5
         noise_scale = (1 - alphas) / (1 - signal) ** 0.5
         sigma = ((1 - previous_signal) / (1 - signal) * betas) ** 0.5
+        self.init_noise_sigma = float((1 - signal[-1]) ** 0.5) if self.config.scale_initial_noise else 1.0
         self._coefficients = list(zip(sample_scale.tolist(), noise_scale.tolist(), sigma.tolist(), strict=True))
 
     def _betas_of_length(self, num_steps: int) -> np.ndarray:

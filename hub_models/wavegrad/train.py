@@ -66,9 +66,16 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--gain-db", type=float, default=0.0, help="make examples quieter by up to so many dB (default: %(default)s)"
     )
+    parser.add_argument(
+        "--normalize", action="store_true", help="first make each recording as loud as it can be, by at most 20 dB"
+    )
     parser.add_argument("--sample-rate", type=int, default=22_050, help="Hz, of a new model (default: %(default)s)")
     parser.add_argument(
-        "--beta-end", type=float, help="last beta of the 1000 that the noise levels of a new model's training span"
+        "--beta-end",
+        type=float,
+        metavar="BETA",
+        help="the noise levels of a new model's training are those of 1000 betas from 1e-6 to this; default: 0.01, as in "
+        "the paper. With another, synthesis begins at the last of these levels, and the schedules of the model span them",
     )
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--preset", choices=list(PRESETS), default="wavegrad-base", help="(default: %(default)s)")
@@ -120,8 +127,17 @@ def build_pipeline(options: argparse.Namespace) -> WaveGradPipeline:
         hop_length=int(np.prod(sizes["up_factors"])),
     )
     model = WaveGradModel(**sizes, mel_settings=extractor.mel_settings)
-    scheduler = WaveGradScheduler(**({} if options.beta_end is None else {"beta_end": options.beta_end}))
-    return WaveGradPipeline(model, scheduler, extractor)
+    return WaveGradPipeline(model, build_scheduler(options.beta_end), extractor)
+
+
+def build_scheduler(beta_end: float | None) -> WaveGradScheduler:
+    """The original's scheduler, or one for noise levels that end elsewhere: the original's schedules would leave them."""
+    if beta_end is None:
+        return WaveGradScheduler()
+    levels = WaveGradScheduler(beta_end=beta_end)
+    schedules: dict[str, Any] = {str(steps): levels.log_snr_betas(steps).tolist() for steps in (6, 25, 50)}
+    schedules["1000"] = {"type": "linear", "beta_start": 1e-6, "beta_end": beta_end, "num_steps": 1000}
+    return WaveGradScheduler(beta_end=beta_end, schedules=schedules, scale_initial_noise=True)
 
 
 def build_datasets(
@@ -133,7 +149,9 @@ def build_datasets(
         NoTrainingDataError: there is nothing to train on.
     """
     hop, margin = extractor.hop_length, extractor.n_fft // 2
-    crops = CropDataset(recordings.select(options.train_split), options.crop_frames, hop, margin, options.gain_db, seed)
+    crops = CropDataset(
+        recordings.select(options.train_split), options.crop_frames, hop, margin, options.gain_db, options.normalize, seed
+    )
     if len(crops) == 0:
         shortest = max(options.crop_frames * hop, margin + 1)
         reasons = "; ".join(f"{name}: {why}" for name, why in list(recordings.rejected.items())[:5])
@@ -271,6 +289,7 @@ def main(arguments: list[str] | None = None) -> None:
             "data": fingerprint_of(crops.clips),
             "crop_frames": options.crop_frames,
             "gain_db": options.gain_db,
+            "normalize": options.normalize,
         },
     )
     train(accelerator, training, task)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import logging
 import secrets
 import threading
@@ -34,24 +35,45 @@ class Stopped(StudioError):
 
 
 def in_sentences(action: Callable) -> Callable:
-    """Turns what an action raises into a sentence on the page; never a traceback, never a path of the server."""
+    """Turns what an action raises into a sentence on the page; never a traceback, never a path of the server.
+
+    An action may be a generator, of values that are shown one after the other.
+    """
+    if inspect.isgeneratorfunction(action):
+
+        @functools.wraps(action)
+        def run_on(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            try:
+                with _spoken(action):
+                    yield from action(*args, **kwargs)
+            except Stopped as stopped:
+                gr.Info(str(stopped))
+
+        return run_on
 
     @functools.wraps(action)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
-            return action(*args, **kwargs)
-        except gr.Error:
-            raise
+            with _spoken(action):
+                return action(*args, **kwargs)
         except Stopped as stopped:
             gr.Info(str(stopped))
             return gr.skip()
-        except Exception as error:
-            if _is_for_people(error):
-                raise gr.Error(str(error), print_exception=False) from error
-            logger.exception("%s failed", action.__name__)
-            raise gr.Error("Something went wrong on the server; please try again.", print_exception=False) from error
 
     return run
+
+
+@contextlib.contextmanager
+def _spoken(action: Callable) -> Iterator[None]:
+    try:
+        yield
+    except (gr.Error, Stopped):
+        raise
+    except Exception as error:
+        if _is_for_people(error):
+            raise gr.Error(str(error), print_exception=False) from error
+        logger.exception("%s failed", action.__name__)
+        raise gr.Error("Something went wrong on the server; please try again.", print_exception=False) from error
 
 
 def _is_for_people(error: Exception) -> bool:

@@ -18,12 +18,13 @@ import songs
 import validate
 from actions import MODEL_QUEUE, RENDER_QUEUE, in_sentences
 from band import Bandstand
+from components import cache
 from engine import Engine
-from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
+from vocoder import Vocoders
 
 
-def add_endpoints(engine: Engine, stand: Bandstand) -> None:
+def add_endpoints(engine: Engine, stand: Bandstand, vocoders: Vocoders) -> None:
     """Registers the endpoints in the surrounding `gr.Blocks`."""
     names = list(engine.entries)
 
@@ -36,11 +37,22 @@ def add_endpoints(engine: Engine, stand: Bandstand) -> None:
         """The models of this Studio.
 
         Returns:
-            list of objects with name, description, representation ("melody", "drums", "trio", "groove": drums with feel, or
-            "multitrack": bars of a band, for /arrange), bars, attributes, and puts_back: what a groove model adds to what it
-            is shown ("humanize": velocity and timing, "tap": all but the rhythm, "add_closed_hi_hat").
+            list of objects with name, description, representation ("melody", "drums", "trio", "groove": drums with feel,
+            "multitrack": bars of a band, for /arrange, or "sound", for /vocode), bars, attributes, and puts_back: what a
+            groove model adds to what it is shown ("humanize": velocity and timing, "tap": all but the rhythm,
+            "add_closed_hi_hat"). A model for sound has sample_rate and schedules (name to number of steps) instead.
         """
-        return [
+        sound = [
+            {
+                "name": entry.name,
+                "description": entry.description or entry.name,
+                "representation": "sound",
+                "sample_rate": entry.sample_rate,
+                "schedules": entry.schedules,
+            }
+            for entry in vocoders.entries.values()
+        ]
+        return sound + [
             {
                 "name": entry.name,
                 "description": entry.description,
@@ -432,6 +444,6 @@ def add_endpoints(engine: Engine, stand: Bandstand) -> None:
 def _cached(made: dict[str, bytes], name: str) -> tuple[str, str | None]:
     """Paths of the files of a piece of music, in Gradio's cache; None for one that there is not."""
     return tuple(
-        save_bytes_to_cache(made[kind], f"{name}.{extension}", get_upload_folder()) if kind in made else None
+        cache.save(made[kind], f"{name}.{extension}", get_upload_folder()) if kind in made else None
         for kind, extension in (("midi", "mid"), ("wav", "wav"))
     )

@@ -15,12 +15,15 @@ from pathlib import Path
 import api
 import gradio as gr
 import validate
+import vocoder_api
 from actions import MODEL_QUEUE
 from band import Bandstand, find_bands
 from components.theme import STYLE, theme
 from engine import Engine, find_models
 from tabs import band, grooves, morph, songs
+from tabs import vocoder as vocoder_tab
 from tabs.parts import connect
+from vocoder import Vocoders, find_vocoders
 
 FILES_LIVE_SECONDS = 3600
 MAX_WAITING = 32
@@ -28,7 +31,8 @@ MAX_WAITING = 32
 HEADER = """
 <header class="masthead">
   <h1>Encore <span>Studio</span></h1>
-  <p>Melodies, drums and whole bands that turn into one another, with MusicVAE. Runs here, on this machine.</p>
+  <p>Melodies, drums and whole bands that turn into one another, with MusicVAE; sound out of noise, with WaveGrad.
+  Runs here, on this machine.</p>
 </header>
 """
 
@@ -40,8 +44,9 @@ def build(models: str | Path | None = None) -> gr.Blocks:
         models: a folder of model folders; default those that $ENCORE_STUDIO_MODELS names, else the bundled ones.
     """
     engine, bandstand = Engine(find_models(models)), Bandstand(find_bands(models))
+    vocoders = Vocoders(find_vocoders(models))
     # In order; each module has TITLE and build(engine), which gives the `Desk` that other tabs see, or None.
-    tabs = ((morph, engine), (grooves, engine), (band, bandstand), (songs, engine))
+    tabs = ((morph, engine), (grooves, engine), (band, bandstand), (songs, engine), (vocoder_tab, vocoders))
     with gr.Blocks(
         title="Encore Studio", fill_width=True, delete_cache=(FILES_LIVE_SECONDS // 2, FILES_LIVE_SECONDS)
     ) as page:
@@ -53,11 +58,15 @@ def build(models: str | Path | None = None) -> gr.Blocks:
                     desk = tab.build(source)
                 desks.append(desk)
                 if desk and desk.opened:
-                    room.select(desk.opened, show_progress="hidden", api_visibility="private", **MODEL_QUEUE)
+                    room.select(
+                        desk.opened, desk.opened_inputs, desk.opened_outputs,
+                        show_progress="hidden", api_visibility="private", **MODEL_QUEUE,
+                    )  # fmt: skip
         # One thing sounds at a time, and only what is to be seen.
         rooms.select(None, None, None, js="() => window.encore?.silence()")
         connect(rooms, desks)
-        api.add_endpoints(engine, bandstand)
+        api.add_endpoints(engine, bandstand, vocoders)
+        vocoder_api.add_endpoint(vocoders)
     return page.queue(max_size=MAX_WAITING)
 
 

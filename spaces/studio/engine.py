@@ -126,11 +126,17 @@ class LoadedModel:
     attribute_vectors: dict[str, torch.Tensor]
 
 
+def models_folder(folder: str | os.PathLike | None = None) -> Path | None:
+    """A person's own folder of model folders: `folder`, or the one that $ENCORE_STUDIO_MODELS names; None: there is none."""
+    folder = folder or os.environ.get(MODELS_VARIABLE)
+    return Path(folder) if folder else None
+
+
 def model_folders(folder: str | os.PathLike | None = None) -> list[ModelEntry]:
     """All model folders: the subfolders of `folder` (or of $ENCORE_STUDIO_MODELS), else those bundled with Encore."""
-    folder = folder or os.environ.get(MODELS_VARIABLE)
-    if folder:
-        paths = sorted(path.parent for path in Path(folder).glob("*/processor_config.json"))
+    own = models_folder(folder)
+    if own:
+        paths = sorted(path.parent for path in own.glob("*/processor_config.json"))
         return [ModelEntry(path.name, path, path.name) for path in paths]
     from hub_models import list_bundled
 
@@ -140,7 +146,7 @@ def model_folders(folder: str | os.PathLike | None = None) -> list[ModelEntry]:
 def find_models(folder: str | os.PathLike | None = None) -> list[ModelEntry]:
     """The models whose clips are melodies, drums or trios, in `model_folders`."""
     entries = model_folders(folder)
-    if not (folder or os.environ.get(MODELS_VARIABLE)):
+    if not models_folder(folder):
         # Bundled models of other families have tabs of their own.
         return [entry for entry in entries if entry.name.startswith("music-vae-") and _is_playable(entry)]
     order = {kind: number for number, kind in enumerate(("melody", "trio", "drums"))}

@@ -14,7 +14,10 @@ MAX_TAPS = 512
 MAX_WIDTH = 16.0
 MAX_SONG_BARS = 256
 MAX_PROGRESSION = 8_000  # characters
-MAX_UPLOAD_BYTES = 5_000_000
+MAX_UPLOAD_BYTES = 25_000_000  # of sound; MIDI files have a limit of their own
+MAX_SEMITONES = 24
+MIN_STRETCH, MAX_STRETCH = 0.25, 4.0
+MAX_VOCODER_STEPS = 1000
 
 
 class StudioError(ValueError):
@@ -77,6 +80,26 @@ def path(start: Any, end: Any) -> tuple[float, float]:
 def strength(value: Any) -> float:
     """Amount of an attribute."""
     return _between("The amount", value, -MAX_STRENGTH, MAX_STRENGTH)
+
+
+def vocoder_steps(value: Any) -> int:
+    """From noise to sound."""
+    return _whole("The number of steps", value, 1, MAX_VOCODER_STEPS)
+
+
+def semitones(value: Any) -> float:
+    """That a pitch is moved by."""
+    return _between("The change of pitch", value, -MAX_SEMITONES, MAX_SEMITONES)
+
+
+def stretch(value: Any) -> float:
+    """Length afterwards over length before."""
+    return _between("The change of length", value, MIN_STRETCH, MAX_STRETCH)
+
+
+def seconds(name: str, value: Any, high: float) -> float:
+    """A time in a sound, from 0."""
+    return _between(name, value, 0.0, high)
 
 
 def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> str:

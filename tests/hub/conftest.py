@@ -112,3 +112,11 @@ def song(tmp_path_factory):
     path = tmp_path_factory.mktemp("song") / "my-song.mid"
     midi.write(str(path))
     return path
+
+
+@pytest.fixture(scope="session")
+def pipeline_folder(tmp_path_factory):
+    """Folder of a tiny WaveGrad with random weights and metrics."""
+    from tiny_pipelines import write_pipeline
+
+    return write_pipeline(tmp_path_factory.mktemp("pipeline"), tmp_path_factory.mktemp("recordings"))

@@ -17,7 +17,7 @@ from hub_models.hub import HubError, check_card, render_card
 from hub_models.hub.__main__ import main
 from hub_models.hub.cards import IDENTIFIER, LICENSES, data_sources
 
-NAMES = sorted(read_index())
+NAMES = sorted(name for name, facts in read_index().items() if facts.get("library_name") != "diffusers")
 CARDS = Path(__file__).resolve().parents[2] / "model_cards"
 REQUIRED = ("license", "library_name", "pipeline_tag", "tags", "datasets", "metrics", "model-index")
 VALID = {"license": "apache-2.0", "library_name": "transformers", "pipeline_tag": "text-to-audio", "tags": ["music"]}
@@ -270,11 +270,17 @@ def test_data_sources_state_origin_licence_and_citation(entry):
     assert entry["licence_id"] in LICENSES
     assert IDENTIFIER.fullmatch(entry["hub_id"])
     assert entry["url"].startswith("https://")
+    for credit in entry.get("credits", []):
+        assert set(credit) == {"author", "licence", "works"}
+        assert credit["licence"] in entry["licence"], "a piece has a licence that its source does not have"
+        assert credit["works"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", read_index())
 def test_bundled_models_name_known_data_sources(name):
-    assert set(read_index()[name]["data_sources"]) <= set(data_sources())
+    facts = read_index()[name]
+    assert set(facts["data_sources"]) <= set(data_sources())
+    assert set(facts.get("measured_on", [])) <= set(facts["data_sources"])
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,24 @@
 """The code that ships to the Hub keeps the house rule: PyPI packages and siblings with a single dot, nothing else."""
 
 import ast
+import subprocess
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[2] / "hub_models"
-SHIPPED = ("configuration_", "modeling_", "processing_", "tokenization_", "scheduling_", "pipeline_")
+HERE = Path(__file__).resolve().parent
+PACKAGE = HERE.parents[1] / "hub_models"
+SHIPPED = (
+    "configuration_",
+    "modeling_",
+    "processing_",
+    "tokenization_",
+    "scheduling_",
+    "feature_extraction_",
+    "pipeline_",
+)
 NOT_MODELS = {"hub", "training", "bundled"}
 MODEL_FOLDERS = sorted({path.parent for path in PACKAGE.glob("*/*.py") if path.parent.name not in NOT_MODELS})
 
@@ -30,6 +40,11 @@ def shipped_files(folder: Path) -> list[Path]:
 
 
 SHIPPED_FILES = [path for folder in MODEL_FOLDERS for path in shipped_files(folder)]
+# Of a pipeline, the files that are published: what configures it is in its folders.
+PIPELINE_FILES = [
+    path for path in SHIPPED_FILES if [*path.parent.glob("pipeline_*.py")] and not path.name.startswith("configuration_")
+]
+PIPELINE_CASES = [pytest.param(path, id=path.name) for path in PIPELINE_FILES]
 CASES = [pytest.param(path, id=f"{path.parent.name}/{path.name}") for path in SHIPPED_FILES]
 
 
@@ -63,9 +78,26 @@ def test_absolute_imports_are_standard_library_or_pypi(path):
             assert package in sys.stdlib_module_names or package in installed, f"line {node.lineno}: {package}"
 
 
+@pytest.mark.parametrize("path", PIPELINE_CASES)
+def test_files_of_a_pipeline_stand_alone(path, tmp_path):
+    """diffusers fetches each into a place of its own: alone there, it can be imported."""
+    assert not [node.lineno for node in imports(path) if isinstance(node, ast.ImportFrom) and node.level]
+    (tmp_path / path.name).write_bytes(path.read_bytes())
+    script = (
+        "import sys\n"
+        f"sys.path[:0] = [{str(tmp_path)!r}, {str(HERE)!r}]\n"
+        "from hub_measure import NoEncore\n"
+        "sys.meta_path.insert(0, NoEncore)\n"
+        f"import {path.stem}\n"
+        "assert not [name for name in sys.modules if name.split('.')[0] == 'hub_models']\n"
+    )
+    client = subprocess.run([sys.executable, "-I", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert client.returncode == 0, client.stderr
+
+
 def test_names_of_hub_files_are_unique_to_their_folder():
     """`modeling_x.py` belongs to the folder `x`: one name never means two files."""
     for folder in MODEL_FOLDERS:
         for path in folder.glob("*.py"):
-            if path.name.startswith(SHIPPED):
-                assert path.stem.split("_", 1)[1] == folder.name, path
+            prefix = next((prefix for prefix in SHIPPED if path.name.startswith(prefix)), None)
+            assert prefix is None or path.stem == prefix + folder.name, path

@@ -98,6 +98,11 @@ def test_the_studio_is_published(hub, run_client):
     assert {"README.md", "app.py", "requirements.txt", "hub_models/__init__.py"} <= set(files)
     assert set(requirements()) == set(files["requirements.txt"].decode().splitlines())
     assert not [name for name in files if name.endswith((".pyc", ".pt", ".bin"))]
+    assert {f"hub_models/wavegrad/{kind}_wavegrad.py" for kind in ("modeling", "scheduling", "pipeline")} <= set(files)
+
+
+def test_the_space_installs_what_its_pipelines_import():
+    assert any(re.match(r"diffusers\b", line) for line in requirements())
 
 
 def test_dry_run_of_the_studio(tmp_path, capsys):

@@ -8,6 +8,7 @@ HUMANIZE = "music-vae-groove-2bar-humanize"
 TAP = "music-vae-groove-2bar-tap"
 HATS = "music-vae-groove-2bar-add-closed-hh"
 BAND = "multitrack-tiny-chords"
+VOCODER = "wavegrad-tiny"
 
 PRESETS = {
     MELODY: "cat-mel_2bar_small",
@@ -23,8 +24,11 @@ ATTRIBUTES = ("c_diatonic", "note_density", "average_interval", "syncopation_16t
 BAND_ATTRIBUTES = ("pitch_range", "num_tracks", "strings", "note_density", "loudness")
 
 
-def write(folder: Path, names: tuple[str, ...] = tuple(PRESETS)) -> Path:
+def write(folder: Path, names: tuple[str, ...] = (*PRESETS, VOCODER)) -> Path:
     """Writes the models called `names` to folders under `folder`, those of melodies and bands with attribute vectors."""
+    if VOCODER in names:
+        write_vocoder(folder / VOCODER)
+        names = tuple(name for name in names if name != VOCODER)
     import torch
     from safetensors.torch import save_file
 
@@ -43,6 +47,25 @@ def write(folder: Path, names: tuple[str, ...] = tuple(PRESETS)) -> Path:
             vectors = {name: torch.randn(8, generator=generator) for name in attributes}
             save_file(vectors, folder / model_name / "attribute_vectors.safetensors")
     return folder
+
+
+def write_vocoder(folder: Path) -> None:
+    """A pipeline with random weights and schedules of 2, 6 and 40 steps."""
+    import torch
+
+    from hub_models.wavegrad import WaveGradFeatureExtractor, WaveGradModel, WaveGradPipeline, WaveGradScheduler, preset
+
+    torch.manual_seed(7)
+    extractor = WaveGradFeatureExtractor()
+    widths = {"mel_channels": 8, "down_channels": [4] * 5, "up_channels": [8, 8, 4, 4, 4]}
+    model = WaveGradModel(**preset("wavegrad-lmnt", **widths, mel_settings=extractor.mel_settings))
+    schedules = {
+        "2": [1e-4, 0.3],
+        "6": [1e-6, 2e-5, 1e-4, 1e-3, 1e-2, 6e-2],
+        "slow": {"type": "linear", "beta_start": 1e-4, "beta_end": 0.05, "num_steps": 40},
+    }
+    scheduler = WaveGradScheduler(schedules=schedules, default_schedule="6")
+    WaveGradPipeline(model, scheduler, extractor).save_pretrained(folder)
 
 
 def _rest_often(model) -> None:

@@ -398,3 +398,20 @@ def test_interface_of_a_diffusers_scheduler(scheduler):
 def test_timesteps_and_levels_are_put_where_they_are_asked_for(scheduler):
     scheduler.set_timesteps(6, device="meta")
     assert scheduler.timesteps.device.type == scheduler.noise_levels.device.type == "meta"
+
+
+def test_initial_noise_can_be_as_loud_as_the_first_level_says(tmp_path):
+    scheduler = WaveGradScheduler(scale_initial_noise=True)
+    scheduler.set_timesteps(betas=[1e-4, 1e-2, 0.2])
+    assert scheduler.init_noise_sigma == pytest.approx((1 - (1 - 1e-4) * (1 - 1e-2) * (1 - 0.2)) ** 0.5)
+    scheduler.save_pretrained(tmp_path)
+    loaded = WaveGradScheduler.from_pretrained(tmp_path)
+    loaded.set_timesteps(betas=[0.5])
+    assert loaded.init_noise_sigma == pytest.approx(0.5**0.5)
+
+
+def test_the_original_begins_with_noise_of_variance_one():
+    scheduler = WaveGradScheduler()
+    for steps in (6, 50):
+        scheduler.set_timesteps(steps)
+        assert scheduler.init_noise_sigma == 1.0

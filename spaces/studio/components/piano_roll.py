@@ -9,7 +9,8 @@ import clip as clips
 import gradio as gr
 from clip import Clip
 from gradio.data_classes import FileData
-from gradio.processing_utils import save_bytes_to_cache
+
+from . import cache
 
 FOLDER = Path(__file__).parent
 # Scripts that every component may use; each installs itself once per page.
@@ -99,7 +100,7 @@ class PianoRoll(gr.HTML):
         for kind, extension in (("midi", "mid"), ("wav", "wav")):
             if isinstance(value.get(kind), bytes):
                 name = f"{value['name']}.{extension}"
-                path = save_bytes_to_cache(value[kind], name, self.GRADIO_CACHE)
+                path = cache.save(value[kind], name, self.GRADIO_CACHE)
                 self.temp_files.add(path)
                 value[kind] = FileData(path=path, orig_name=name).model_dump()
         return value

@@ -21,7 +21,7 @@ from components.chord_editor import PRESETS, ChordEditor, chord_editor_value
 from components.mixer import Mixer, mixer_value
 from components.piano_roll import PianoRoll
 
-from .parts import PRIVATE, SESSION_SECONDS, Desk, chance_controls, heading, report_text
+from .parts import PRIVATE, SESSION_SECONDS, Desk, Music, chance_controls, heading, report_text
 
 TITLE = "Band"
 LETTERS = "AB"
@@ -114,6 +114,7 @@ def build(stand: Bandstand) -> Desk | None:
             with gr.Row(elem_classes="again"):
                 to_grooves = gr.Button("Drums to Grooves", interactive=False, size="sm", elem_id="band-to-grooves")
                 to_morph = gr.Button("Drums to Morph", interactive=False, size="sm", elem_id="band-to-morph")
+                to_vocoder = gr.Button("To Vocoder", interactive=False, size="sm", elem_id="band-to-vocoder")
             with gr.Column(elem_classes="sound"):
                 tempo = gr.Slider(
                     validate.MIN_TEMPO, validate.MAX_TEMPO, value=TEMPO, step=1, label="Tempo (beats per minute)",
@@ -122,7 +123,7 @@ def build(stand: Bandstand) -> Desk | None:
                 chance = chance_controls("band-")
 
     seed = chance[1]
-    taken = [again, to_grooves, to_morph]
+    taken = [again, to_grooves, to_morph, to_vocoder]
     made = [song, roll, mixer, chords, seed, *taken]
     filled = [output for slot in slots for output in slot.outputs]
     founds = [slot.found for slot in slots]
@@ -260,9 +261,18 @@ def build(stand: Bandstand) -> Desk | None:
         for name in names[:1]:
             stand.load(name)
 
+    def perform(song: Song, tempo: Any, mix: dict) -> Music:
+        """The song as it is heard: at its tempo, without what is muted."""
+        tempo = validate.tempo(tempo)
+        music = stand.midi(song, tempo)
+        keys = [track["key"] for track in band_tracks.tracks_of(music, tempo)]
+        heard = band_tracks.only(music, set(band_tracks.audible(keys, mix)))
+        return Music(heard, song.title, song.num_bars * clips.BEATS_PER_BAR * 60.0 / tempo)
+
     return Desk(
-        TITLE, song, {"Grooves": to_grooves, "Morph": to_morph}, take, [model], slots[0].outputs,
+        TITLE, song, {"Grooves": to_grooves, "Morph": to_morph, "Vocoder": to_vocoder}, take, [model], slots[0].outputs,
         in_sentences(warm_up), lambda song: bands.drums(stand.midi(song, TEMPO), song, TEMPO),
+        perform=perform, performed_with=[tempo, mixer],
     )  # fmt: skip
 
 

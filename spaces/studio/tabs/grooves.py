@@ -16,7 +16,7 @@ from components.groove_editor import GROOVES, GrooveEditor, groove_editor_value
 from components.piano_roll import PianoRoll
 from engine import Engine, ModelEntry
 
-from .parts import PRIVATE, SESSION_SECONDS, Desk, chance_controls, heading, report_text, result_value
+from .parts import PRIVATE, SESSION_SECONDS, Desk, chance_controls, heading, perform_clip, report_text, result_value
 
 TITLE = "Grooves"
 TEMPO = 100
@@ -114,17 +114,21 @@ def build(engine: Engine) -> Desk:
                 with gr.Row(elem_classes="again"):
                     use = [_use(name) for name in GROOVES]
                     send = gr.Button("To Morph", interactive=False, size="sm", min_width=80, elem_id="to-morph")
+                    to_vocoder = gr.Button(
+                        "To Vocoder", interactive=False, size="sm", min_width=80, elem_id="groove-to-vocoder"
+                    )
                 at_once = gr.Checkbox(True, label="Play new beats at once", elem_id="play-at-once")
 
     seed = chance[1]
-    made = [result, roll, seed, *use, send]
+    taken = [*use, send, to_vocoder]
+    made = [result, roll, seed, *taken]
     how = [*chance, tempo, at_once]
     filled = [editor, found, window, example, report]
 
     def finish(clip: Clip, seed: int, tempo: float, at_once: bool) -> tuple:
         """Values for `made`."""
         value = result_value(clip, tempo, 0, play=bool(at_once))
-        return (clip, value, seed, *[gr.Button(interactive=True)] * (len(use) + 1))
+        return (clip, value, seed, *[gr.Button(interactive=True)] * len(taken))
 
     def need(what: str) -> str:
         """The name of the model that puts `what` back."""
@@ -240,7 +244,10 @@ def build(engine: Engine) -> Desk:
         for name in {model.name for model in models.values() if model}:
             engine.load(name)
 
-    return Desk(TITLE, result, {"Morph": send}, take, [editor], filled, in_sentences(warm_up))
+    return Desk(
+        TITLE, result, {"Morph": send, "Vocoder": to_vocoder}, take, [editor], filled, in_sentences(warm_up),
+        perform=perform_clip, performed_with=[tempo],
+    )  # fmt: skip
 
 
 def _model(engine: Engine, what: str) -> ModelEntry | None:

@@ -16,7 +16,17 @@ from components.latent_pad import LatentPad, latent_pad_value
 from components.piano_roll import PianoRoll, piano_roll_value
 from engine import ATTRIBUTE_LABELS, Engine, ModelEntry
 
-from .parts import PRIVATE, SESSION_SECONDS, Desk, chance_controls, heading, instruments, report_text, result_value
+from .parts import (
+    PRIVATE,
+    SESSION_SECONDS,
+    Desk,
+    chance_controls,
+    heading,
+    instruments,
+    perform_clip,
+    report_text,
+    result_value,
+)
 
 TITLE = "Morph"
 LETTERS = "ABCD"
@@ -124,6 +134,7 @@ def build(engine: Engine) -> Desk | None:
                 to_band = gr.Button(
                     "Style for Band", visible=first.kind == "trio", size="sm", min_width=120, elem_id="to-band"
                 )
+                to_vocoder = gr.Button("To Vocoder", size="sm", min_width=120, elem_id="to-vocoder")
 
     grid = gr.State(None, time_to_live=SESSION_SECONDS)
     seed = chance[1]
@@ -254,7 +265,10 @@ def build(engine: Engine) -> Desk | None:
         rest = on_model(drum_model)[len(slots[0].outputs) :]
         return (drum_model, found, value, window, example, report, *rest)
 
-    return Desk(TITLE, result, {"Grooves": send, "Band": to_band}, take, [], [model, *set_by_model])
+    send_to = {"Grooves": send, "Band": to_band, "Vocoder": to_vocoder}
+    return Desk(
+        TITLE, result, send_to, take, [], [model, *set_by_model], perform=perform_clip, performed_with=sound
+    )  # fmt: skip
 
 
 def _most_steps(entry: ModelEntry) -> int:

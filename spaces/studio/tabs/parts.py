@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import actions
+import clip as clips
 import gradio as gr
 import validate
 from clip import Clip
 from components.piano_roll import piano_roll_value
 
+if TYPE_CHECKING:
+    import pretty_midi
+
 SESSION_SECONDS = 3600
 PRIVATE = {"api_visibility": "private"}
+
+
+class Music(NamedTuple):
+    """A result as it sounds: how it is called, and how many seconds its bars last."""
+
+    midi: pretty_midi.PrettyMIDI
+    name: str
+    seconds: float
 
 
 @dataclass
@@ -24,19 +36,27 @@ class Desk:
         title: of the tab, which is its id as well.
         result: what was made last.
         send: the buttons that take it elsewhere, by the title of the tab they lead to.
-        take: `take(clip, *inputs)` gives the values for `outputs` that put a clip of another tab in the place of A.
-        opened: what to do on the server when the tab is opened, or None.
+        take: `take(clip, *inputs)` gives the values for `outputs` that put a clip of another tab in the place of A; None: it
+            takes none.
+        opened: what to do on the server when the tab is opened, or None; `opened_inputs` and `opened_outputs` are its own.
         give: the clip of a result.
+        hears: `take` is given `Music` in place of a clip.
+        perform: `perform(result, *performed_with)` gives the `Music` of a result.
     """
 
     title: str
     result: gr.State
     send: dict[str, gr.Button]
-    take: Callable[..., tuple]
-    inputs: list[Any]
-    outputs: list[Any]
-    opened: Callable[[], None] | None = None
+    take: Callable[..., tuple] | None = None
+    inputs: list[Any] = field(default_factory=list)
+    outputs: list[Any] = field(default_factory=list)
+    opened: Callable[..., Any] | None = None
     give: Callable[[Any], Clip] = lambda result: result
+    hears: bool = False
+    perform: Callable[..., Music] | None = None
+    performed_with: list[Any] = field(default_factory=list)
+    opened_inputs: list[Any] = field(default_factory=list)
+    opened_outputs: list[Any] = field(default_factory=list)
 
 
 def connect(rooms: gr.Tabs, desks: list[Desk | None]) -> None:
@@ -50,7 +70,7 @@ def connect(rooms: gr.Tabs, desks: list[Desk | None]) -> None:
             receiver = known[title]
             button.click(
                 _handover(sender, receiver),
-                [sender.result, *receiver.inputs],
+                [sender.result, *(sender.performed_with if receiver.hears else []), *receiver.inputs],
                 [rooms, *receiver.outputs],
                 show_progress="hidden",
                 **actions.MODEL_QUEUE,
@@ -62,9 +82,20 @@ def _handover(sender: Desk, receiver: Desk) -> Callable[..., tuple]:
     def on_send(result, *inputs):
         if not result:
             raise validate.StudioError("There is nothing to take along yet.")
-        return (gr.Tabs(selected=receiver.title), *receiver.take(sender.give(result), *inputs))
+        if receiver.hears:
+            own = len(sender.performed_with)
+            given, inputs = sender.perform(result, *inputs[:own]), inputs[own:]
+        else:
+            given = sender.give(result)
+        return (gr.Tabs(selected=receiver.title), *receiver.take(given, *inputs))
 
     return actions.in_sentences(on_send)
+
+
+def perform_clip(clip: Clip, tempo: Any, program: Any = 0) -> Music:
+    """A clip at a tempo, its melody by a General MIDI program."""
+    tempo = validate.tempo(tempo)
+    return Music(clips.to_midi(clip, tempo, validate.program(program)), clip["name"], clips.seconds(clip, tempo))
 
 
 def heading(number: int, title: str, text: str) -> None:
@@ -87,6 +118,11 @@ def instruments() -> list[tuple[str, int]]:
 def chance_controls(prefix: str = "") -> list[Any]:
     """Temperature, seed, and whether to keep the seed; `prefix` begins their element ids."""
     temperature = gr.Slider(0.1, 2.0, value=0.5, step=0.05, label="Temperature (how wild)", elem_id=f"{prefix}temperature")
+    return [temperature, *seed_controls(prefix)]
+
+
+def seed_controls(prefix: str = "") -> list[Any]:
+    """Seed, and whether to keep it."""
     with gr.Row(elem_classes="seed"):
         seed = gr.Number(
             7,
@@ -98,7 +134,7 @@ def chance_controls(prefix: str = "") -> list[Any]:
             min_width=120,
         )
         keep = gr.Checkbox(False, label="Keep this seed", elem_id=f"{prefix}keep-seed", min_width=120)
-    return [temperature, seed, keep]
+    return [seed, keep]
 
 
 def result_value(clip: Clip, tempo: Any, program: Any, play: bool = False) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from engine import ATTRIBUTE_LABELS, Engine
 
 from hub_models import midi
 
-from .parts import PRIVATE, SESSION_SECONDS, chance_controls, heading, plain
+from .parts import PRIVATE, SESSION_SECONDS, Desk, Music, chance_controls, heading, plain
 
 if TYPE_CHECKING:
     from pretty_midi import PrettyMIDI
@@ -24,14 +24,14 @@ TITLE = "Songs"
 LETTERS = "AB"
 
 
-def build(engine: Engine) -> None:
+def build(engine: Engine) -> Desk | None:
     """Adds the tab's controls and events to the surrounding `gr.Blocks`."""
     entries = list(engine.entries.values())
     if not entries:
         gr.Markdown(
             "No MusicVAE model is installed here. Train one with a script of `runs/`, or name a folder with `--models`."
         )
-        return
+        return None
     first = entries[0]
     offered = songs.example_songs()
 
@@ -84,9 +84,12 @@ def build(engine: Engine) -> None:
                 desk="songs",
             )
             remarks = gr.Markdown("", elem_classes="report", elem_id="song-remarks")
+            result = gr.State(None, time_to_live=SESSION_SECONDS)
+            with gr.Row(elem_classes="again"):
+                to_vocoder = gr.Button("To Vocoder", interactive=False, size="sm", min_width=120, elem_id="song-to-vocoder")
 
     seed = chance[1]
-    made = [roll, remarks, seed]
+    made = [roll, remarks, seed, result, to_vocoder]
     song_a, song_b = (slot[0] for slot in slots)
 
     def finish(written: songs.Written, title: str, seed: int, progress: Any) -> tuple:
@@ -95,7 +98,8 @@ def build(engine: Engine) -> None:
         value = songs.roll_value(written.midi, title, written.kept, songs.files(written.midi))
         lines = "\n".join(f"- {plain(remark)}" for remark in written.remarks[:8])
         value["detail"] += f", seed {seed}"
-        return value, f"What the model did not read:\n{lines}" if lines else "", seed
+        remarks = f"What the model did not read:\n{lines}" if lines else ""
+        return value, remarks, seed, Music(written.midi, title, written.midi.get_end_time()), gr.Button(interactive=True)
 
     @in_sentences
     def on_smooth(model, song, width, temperature, seed, keep, progress=gr.Progress()):
@@ -137,6 +141,8 @@ def build(engine: Engine) -> None:
 
     for letter, (song, shown, upload, example) in zip(LETTERS, slots, strict=True):
         connect_slot(letter, song, shown, upload, example, offered)
+
+    return Desk(TITLE, result, {"Vocoder": to_vocoder}, perform=lambda music: music)
 
 
 def connect_slot(
