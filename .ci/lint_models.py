@@ -1,9 +1,13 @@
-"""Runs transformers' model linter on hub_models, with the rules below switched off."""
+"""Runs transformers' model linter on the transformers models of hub_models, with the rules below switched off.
+
+WaveGrad is a model of diffusers, whose conventions differ (`return_dict` in `forward`, for one).
+"""
 
 import re
 import sys
 import tempfile
 from importlib.resources import files
+from pathlib import Path
 from subprocess import run
 
 SWITCHED_OFF = {
@@ -18,10 +22,12 @@ def main() -> int:
         if count != 1:
             print(f"{rule} is not in mlinter's rules any more; take it out of {__file__}", file=sys.stderr)
             return 1
+    modules = Path("hub_models").glob("*/modeling_*.py")
+    folders = sorted({str(module.parent) for module in modules if "PreTrainedModel" in module.read_text(encoding="utf-8")})
     with tempfile.NamedTemporaryFile("w", suffix=".toml", encoding="utf-8") as changed:
         changed.write(rules)
         changed.flush()
-        return run([sys.executable, "-m", "mlinter", "--no-progress", "--rules-toml", changed.name, "hub_models"]).returncode
+        return run([sys.executable, "-m", "mlinter", "--no-progress", "--rules-toml", changed.name, *folders]).returncode
 
 
 if __name__ == "__main__":

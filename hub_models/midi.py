@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from .audio import peak_limit
+from .soundfont import SoundFontError, tuned
 
 if TYPE_CHECKING:
     import pretty_midi
@@ -29,9 +30,10 @@ SAMPLE_RATES = (22_050, 32_000, 44_100, 48_000)
 MAX_RENDER_SECONDS = 15 * 60
 # What the synthesiser still sounds after the last note ends (releases), in seconds.
 RELEASE_SECONDS = 0.5
-# symusic 0.5.9 never returns from some notes above these (an endless loop where a sample's loop is shorter than one step;
-# found by trying every program, pitch and rate with the default SoundFont). Higher notes sound octaves lower.
-HIGHEST_SAFE_PITCH = {22_050: 90, 32_000: 96, 44_100: 96, 48_000: 96}
+# symusic 0.5.9 never returns from notes above the highest safe ones (an endless loop where a sample's loop is shorter than
+# one step); higher notes sound octaves lower. Found by trying every program, drum kit and pitch of the default SoundFont,
+# as `soundfont.tuned` makes it: its loops are long enough for all pitches.
+HIGHEST_SAFE_PITCH = {22_050: 127, 32_000: 127, 44_100: 127, 48_000: 127}
 
 
 class RenderError(ValueError):
@@ -196,10 +198,11 @@ def render(
     """Play a PrettyMIDI through a SoundFont.
 
     Args:
-        midi: what to play; no notes gives silence of its length. Notes above C7 sound one or two octaves lower (see
-            `HIGHEST_SAFE_PITCH`); control changes and pitch bends are not played.
+        midi: what to play; no notes gives silence of its length. Control changes and pitch bends are not played, and the
+            envelopes of a SoundFont hardly.
         sample_rate: Hz, one of `SAMPLE_RATES`.
-        soundfont: path of an .sf2 file; default the General MIDI one that pretty_midi ships.
+        soundfont: path of an .sf2 file; default the General MIDI one that pretty_midi ships. A copy in tune is made when a
+            file is first used, see `soundfont.tuned`.
         min_seconds: at least this long (for a last bar that ends in a rest); the release of the last note adds
             `RELEASE_SECONDS`.
         max_seconds: refuse anything longer.
@@ -208,7 +211,7 @@ def render(
         (2, samples) float32, left and right, peak at most 1 (louder music is scaled down as a whole, never clipped).
 
     Raises:
-        RenderError: too long, an unknown sample rate, or a SoundFont that is not there.
+        RenderError: too long, an unknown sample rate, or a SoundFont that is not there or broken.
     """
     if sample_rate not in SAMPLE_RATES:
         raise RenderError(f"The sample rate must be one of {', '.join(map(str, SAMPLE_RATES))} Hz, not {sample_rate}.")
@@ -218,6 +221,10 @@ def render(
     soundfont_path = _default_soundfont() if soundfont is None else Path(soundfont)
     if not soundfont_path.is_file():
         raise RenderError(f"There is no SoundFont file named {soundfont_path.name}.")
+    try:
+        playable = tuned(soundfont_path)
+    except SoundFontError as error:
+        raise RenderError(str(error)) from None
     samples = math.ceil((music_seconds + RELEASE_SECONDS) * sample_rate)
     if not any(instrument.notes for instrument in midi.instruments):
         return np.zeros((2, math.ceil(music_seconds * sample_rate)), dtype=np.float32)
@@ -225,7 +232,7 @@ def render(
     from symusic import Synthesizer
 
     # A new synthesiser per call: it takes 10 ms to load and holds the state of what it plays, so it is not shared.
-    rendered = Synthesizer(str(soundfont_path), sample_rate, 0).render(
+    rendered = Synthesizer(str(playable), sample_rate, 0).render(
         _to_score(midi, music_seconds + RELEASE_SECONDS, HIGHEST_SAFE_PITCH[sample_rate]), stereo=True
     )
     audio = np.zeros((2, samples), dtype=np.float32)

@@ -212,6 +212,46 @@ def test_what_cannot_be_rendered_is_refused():
         midi.render(make_midi(), soundfont="/nowhere/missing.sf2")
 
 
+def test_a_file_that_is_no_soundfont_is_refused(tmp_path):
+    (tmp_path / "song.sf2").write_bytes(midi.to_bytes(make_midi()))
+    with pytest.raises(midi.RenderError, match=r"song\.sf2 is not a SoundFont"):
+        midi.render(make_midi(), soundfont=tmp_path / "song.sf2")
+
+
+def sounding_cents(sound, sample_rate, pitch):
+    """How far a note is from its pitch: the comb of harmonics within 3 octaves that gathers most, (2, samples) -> cents."""
+    wave = sound.mean(axis=0)[sample_rate // 8 :][: sample_rate // 2]
+    spectrum = np.abs(np.fft.rfft(wave * np.hanning(len(wave)), 8 * len(wave)))
+    cents = np.arange(-1900, 1901, 5)  # an octave and a fifth either way
+    fundamentals = 440 * 2 ** ((pitch - 69 + cents / 100) / 12)
+    bins = np.outer(fundamentals, np.arange(1, 9)) * 8 * len(wave) / sample_rate
+    # An octave below has all the harmonics too, at even places: odd ones that are missing count against it.
+    heights = np.log1p(1000 * spectrum / spectrum.max())[np.minimum(bins.round().astype(int), len(spectrum) - 1)]
+    return cents[np.argmax(heights @ (1 / np.arange(1, 9)) ** 0.5)]
+
+
+@pytest.mark.parametrize("pitch", [43, 52, 60, 67, 76, 84])
+@pytest.mark.parametrize("program", [0, 4, 24, 33, 40, 48, 56, 71, 73, 80])
+def test_notes_are_in_tune(program, pitch):
+    sound = midi.render(make_midi([(pitch, 0.0, 1.0)], program=program), 44_100)
+    assert abs(sounding_cents(sound, 44_100, pitch)) <= 30
+
+
+@pytest.mark.parametrize("sample_rate", midi.SAMPLE_RATES)
+def test_every_sample_rate_is_in_tune(sample_rate):
+    sound = midi.render(make_midi([(84, 0.0, 1.0)], program=80), sample_rate)
+    assert abs(sounding_cents(sound, sample_rate, 84)) <= 30
+
+
+def test_two_programs_with_one_sample_are_both_in_tune():
+    """The synthesiser keeps samples it has played: the second program must not sound at the pitch of the first."""
+    music = make_midi([(60, 0.0, 1.0)], program=43)
+    music.instruments += make_midi([(60, 1.0, 2.0)], program=42).instruments
+    sound = midi.render(music, 44_100)
+    for part in (sound[:, :44_100], sound[:, 44_100:]):
+        assert abs(sounding_cents(part, 44_100, 60)) <= 30
+
+
 @pytest.mark.parametrize("sample_rate", [22_050, 44_100])
 @pytest.mark.parametrize("program", [7, 40, 107])
 def test_the_highest_notes_do_not_hang_the_synthesiser(program, sample_rate):

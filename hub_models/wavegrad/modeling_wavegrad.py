@@ -18,8 +18,9 @@ Shape letters: B batch, T samples, F frames (T = F * hop), M mel bands, C channe
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,27 @@ from diffusers.utils import BaseOutput
 from torch import nn
 
 DOWNSAMPLE_TYPES = ("nearest", "strided")
+
+#: Where Winograd's minimal filtering F(6, 3) evaluates its polynomials, besides at infinity, see `Convolution`.
+POINTS = (0, 1, -1, 2, -2, 0.5, -0.5)
+TILE = len(POINTS) - 1  # outputs that are computed together
+
+
+def _powers_of_points(number: int) -> torch.Tensor:
+    """(points, number) float64: the powers 0, 1, 2, ... of every point."""
+    rows = [[point**power for power in range(number)] for point in POINTS]
+    return torch.tensor([*rows, [0] * (number - 1) + [1]], dtype=torch.float64, device="cpu")
+
+
+FILTER_TRANSFORM = _powers_of_points(3)
+INPUT_TRANSFORM = torch.linalg.inv(_powers_of_points(TILE + 2)).T
+OUTPUT_TRANSFORM = _powers_of_points(TILE).T
+
+#: Networks narrower than this at any rate are faster with plain convolutions: they are not bound by multiplications.
+MIN_WIDTH = 64
+
+#: Samples that inference on a CPU takes through several layers at a time, so that what lies between stays in the cache.
+WINDOW_SAMPLES = 2048
 
 
 @dataclass
@@ -64,14 +86,114 @@ class SinusoidalNoiseLevel(nn.Module):
         return torch.cat([angles.sin(), angles.cos()], dim=-1)[:, :, None]
 
 
+class Convolution(nn.Conv1d):
+    """A convolution that keeps the length, or shortens it by its stride: (B, in, L) to (B, out, L / stride).
+
+    Inference on a CPU is bound by multiplications and takes less than half of them here, exact but for rounding (some 2e-6
+    of the output). There, feature maps lie in memory as (B, L, C), so that convolutions are products of matrices. Training,
+    GPUs, half precision, compilation and networks narrower than `MIN_WIDTH` use `torch.nn.functional.conv1d`.
+
+    Attributes:
+        in_wide_network: whether the network that this is a part of is at least so wide at every rate.
+    """
+
+    in_wide_network = True
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1, dilation: int = 1):
+        padding = dilation * (kernel_size // 2)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        if not self.is_fast(hidden_states):
+            return super().forward(hidden_states)
+        if self.kernel_size == (3,) and self.stride == (1,):
+            return self._minimal_filtering(hidden_states.mT).mT
+        return self._tap_by_tap(hidden_states.mT).mT
+
+    def is_fast(self, hidden_states: torch.Tensor) -> bool:
+        """Whether this input goes the way with fewer multiplications."""
+        is_exact = hidden_states.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
+        is_inference = not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        return self.in_wide_network and hidden_states.device.type == "cpu" and is_exact and is_inference
+
+    def of_repeated(self, hidden_states: torch.Tensor, repeats: int) -> torch.Tensor:
+        """Convolve a feature map with each sample repeated, by three taps: (B, in, L) to (B, out, L * repeats)."""
+        if not self.is_fast(hidden_states):
+            return super().forward(hidden_states.repeat_interleave(repeats, dim=2))
+        # The samples are multiplied with each tap before they are repeated, and only the products are shifted and added.
+        (dilation,), length = self.dilation, hidden_states.shape[2]
+        margin = -(-dilation // repeats)
+        samples = _padded(hidden_states.mT, margin, margin)
+        left, middle, right = F.linear(samples, self.weight.mT.flatten(0, 1)).unflatten(2, (-1, 3)).unbind(3)
+        middle = middle + self.bias
+        outputs = samples.new_empty(len(samples), length, repeats, self.out_channels)
+        for phase in range(repeats):
+            first, second, third = (margin + (phase + shift) // repeats for shift in (-dilation, 0, dilation))
+            output = outputs[:, :, phase]
+            torch.add(left[:, first : first + length], middle[:, second : second + length], out=output)
+            output += right[:, third : third + length]
+        return outputs.flatten(1, 2).mT
+
+    def _minimal_filtering(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Three taps by Winograd's F(6, 3) (Lavin and Gray 2015, arXiv 1509.09308): (B, L, in) to (B, L, out).
+
+        Six neighbouring outputs are linear combinations of eight products of linear combinations of eight samples and of the
+        three taps: 8 products with weights where the definition has 18. A dilated convolution is one of each of the
+        `dilation` phases of its input.
+        """
+        (dilation,), (batch_size, length, _), like = self.dilation, hidden_states.shape, self.weight
+        # Computed anew in every call, so that they are never out of date: that takes 2 % of the time.
+        weights = torch.mm(FILTER_TRANSFORM.to(like), self.weight.reshape(-1, 3).T)
+        weights = weights.view(-1, self.out_channels, self.in_channels).mT
+        num_tiles = -(-length // (TILE * dilation))
+        samples = _padded(hidden_states, dilation, (TILE * num_tiles + 1) * dilation - length)
+        phases = [(item, phase) for item in range(batch_size) for phase in range(dilation)]
+
+        transform = INPUT_TRANSFORM.to(like).expand(num_tiles, -1, -1)
+        combinations = samples.new_empty(batch_size, dilation, num_tiles, TILE + 2, self.in_channels)
+        for item, phase in phases:
+            tiles = samples[item, phase::dilation].unfold(0, TILE + 2, TILE).mT
+            torch.bmm(transform, tiles, out=combinations[item, phase])
+
+        products = torch.bmm(combinations.view(-1, TILE + 2, self.in_channels).transpose(0, 1), weights)
+        products[POINTS.index(1)] += self.bias  # the product that every output has once
+        products = products.view(TILE + 2, batch_size, dilation, num_tiles, self.out_channels)
+
+        transform = OUTPUT_TRANSFORM.to(like).expand(num_tiles, -1, -1)
+        outputs = samples.new_empty(batch_size, num_tiles, TILE, dilation, self.out_channels)
+        for item, phase in phases:
+            outputs[item, :, :, phase] = torch.bmm(transform, products[:, item, phase].transpose(0, 1))
+        return outputs.view(batch_size, -1, self.out_channels)[:, :length]
+
+    def _tap_by_tap(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Any kernel and stride: (B, L, in) to (B, L / stride, out)."""
+        (kernel_size,), (padding,), (stride,) = self.kernel_size, self.padding, self.stride
+        length = -(-hidden_states.shape[1] // stride)
+        samples = _padded(hidden_states, padding, padding) if padding else hidden_states
+        outputs = F.linear(samples[:, ::stride][:, :length], self.weight[:, :, 0], self.bias)
+        for tap in range(1, kernel_size):
+            outputs += F.linear(samples[:, tap::stride][:, :length], self.weight[:, :, tap])
+        return outputs
+
+
+def _padded(hidden_states: torch.Tensor, before: int, after: int) -> torch.Tensor:
+    """(B, L, C) to (B, before + L + after, C), with zeros. `F.pad` writes all of it twice."""
+    batch_size, length, channels = hidden_states.shape
+    samples = hidden_states.new_empty(batch_size, before + length + after, channels)
+    samples[:, :before] = 0
+    samples[:, before : before + length] = hidden_states
+    samples[:, before + length :] = 0
+    return samples
+
+
 class FeatureWiseLinearModulation(nn.Module):
     """FiLM (figure 4 of the paper): from a feature map of the noisy waveform and the noise level to shift and scale."""
 
     def __init__(self, in_channels: int, out_channels: int, noise_level_scale: float, leaky_relu_slope: float):
         super().__init__()
         self.noise_level_encoding = SinusoidalNoiseLevel(in_channels, noise_level_scale)
-        self.input_conv = nn.Conv1d(in_channels, in_channels, 3, padding=1)
-        self.output_conv = nn.Conv1d(in_channels, 2 * out_channels, 3, padding=1)
+        self.input_conv = Convolution(in_channels, in_channels)
+        self.output_conv = Convolution(in_channels, 2 * out_channels)
         self.leaky_relu_slope = leaky_relu_slope
 
     def forward(self, hidden_states: torch.Tensor, noise_level: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -101,15 +223,10 @@ class DownBlock(nn.Module):
         super().__init__()
         self.decimation = factor if downsample_type == "nearest" else 1
         stride = factor // self.decimation
-        self.residual_conv = nn.Conv1d(in_channels, out_channels, 1, stride=stride)
+        self.residual_conv = Convolution(in_channels, out_channels, 1, stride)
         self.convs = nn.ModuleList(
-            nn.Conv1d(
-                out_channels if index else in_channels,
-                out_channels,
-                3,
-                stride=1 if index else stride,
-                dilation=dilation,
-                padding=dilation,
+            Convolution(
+                out_channels if index else in_channels, out_channels, stride=1 if index else stride, dilation=dilation
             )
             for index, dilation in enumerate(dilations)
         )
@@ -130,34 +247,34 @@ class UpBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, factor: int, dilations: Sequence[int], leaky_relu_slope: float):
         super().__init__()
         self.factor = factor
-        self.residual_conv = nn.Conv1d(in_channels, out_channels, 1)
+        self.residual_conv = Convolution(in_channels, out_channels, 1)
         self.convs = nn.ModuleList(
-            nn.Conv1d(out_channels if index else in_channels, out_channels, 3, dilation=dilation, padding=dilation)
+            Convolution(out_channels if index else in_channels, out_channels, dilation=dilation)
             for index, dilation in enumerate(dilations)
         )
         self.leaky_relu_slope = leaky_relu_slope
 
-    def forward(self, hidden_states: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-        """(B, C, L), and shift and scale (B, out, L * factor), to (B, out, L * factor)."""
-        return self.modulate(*self.lengthen(hidden_states), shift, scale)
+    def forward(
+        self, hidden_states: torch.Tensor | tuple[torch.Tensor, torch.Tensor], shift: torch.Tensor, scale: torch.Tensor
+    ) -> torch.Tensor:
+        """(B, C, L), or what `lengthen` makes of it, and shift and scale (B, out, L * factor), to (B, out, L * factor)."""
+        residual, hidden_states = hidden_states if isinstance(hidden_states, tuple) else self.lengthen(hidden_states)
+        _, second, third, fourth = self.convs
+        hidden_states = second(self._modulated(hidden_states, shift, scale))
+        # A 1x1 convolution and the repetition of samples commute; this order costs `factor` times less.
+        hidden_states.unflatten(2, (-1, self.factor)).add_(residual[..., None])
+        residual = hidden_states
+        hidden_states = third(self._modulated(hidden_states, shift, scale))
+        hidden_states = fourth(self._modulated(hidden_states, shift, scale))
+        return hidden_states.add_(residual)
 
     def lengthen(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What comes before the first modulation: (B, C, L) to the residual and the main path, each (B, out, L * factor)."""
-        # A 1x1 convolution and the repetition of samples commute; this order costs `factor` times less.
-        residual = self.residual_conv(hidden_states).repeat_interleave(self.factor, dim=2)
-        hidden_states = F.leaky_relu(hidden_states, self.leaky_relu_slope).repeat_interleave(self.factor, dim=2)
-        return residual, self.convs[0](hidden_states)
+        """What comes before the first modulation: (B, C, L) to the residual (B, out, L) and (B, out, L * factor)."""
+        activated = F.leaky_relu(hidden_states, self.leaky_relu_slope)
+        return self.residual_conv(hidden_states), self.convs[0].of_repeated(activated, self.factor)
 
-    def modulate(
-        self, residual: torch.Tensor, hidden_states: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor
-    ) -> torch.Tensor:
-        """The rest: four times (B, out, L * factor) to (B, out, L * factor)."""
-        slope, (_, second, third, fourth) = self.leaky_relu_slope, self.convs
-        hidden_states = second(F.leaky_relu(shift + scale * hidden_states, slope))
-        residual = residual + hidden_states
-        hidden_states = third(F.leaky_relu(shift + scale * residual, slope))
-        hidden_states = fourth(F.leaky_relu(shift + scale * hidden_states, slope))
-        return residual + hidden_states
+    def _modulated(self, hidden_states: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        return F.leaky_relu(torch.addcmul(shift, scale, hidden_states), self.leaky_relu_slope, inplace=True)
 
 
 class WaveGradModel(ModelMixin, ConfigMixin):
@@ -210,8 +327,8 @@ class WaveGradModel(ModelMixin, ConfigMixin):
         super().__init__()
         _check_sizes(down_channels, up_channels, up_factors, up_dilations, layers_per_block, downsample_type)
         slope = leaky_relu_slope
-        self.mel_conv = nn.Conv1d(num_mel_bands, mel_channels, 3, padding=1)
-        self.audio_conv = nn.Conv1d(1, down_channels[0], 5, padding=2)
+        self.mel_conv = Convolution(num_mel_bands, mel_channels)
+        self.audio_conv = Convolution(1, down_channels[0], 5)
         self.down_blocks = nn.ModuleList()
         for index, factor in enumerate(reversed(up_factors[1:])):
             widths = down_channels[index : index + 2]
@@ -229,9 +346,18 @@ class WaveGradModel(ModelMixin, ConfigMixin):
             for _ in range(layers_per_block - 1):
                 self.up_blocks.append(UpBlock(channels, channels, 1, dilations, slope))
             in_channels = channels
-        self.output_conv = nn.Conv1d(up_channels[-1], 1, 3, padding=1)
+        self.output_conv = Convolution(up_channels[-1], 1)
+        for module in self.modules():
+            if isinstance(module, Convolution):
+                module.in_wide_network = min(up_channels) >= MIN_WIDTH
         self.gradient_checkpointing = False
         self.reset_parameters()
+
+    def to_json_string(self) -> str:
+        """The configuration as config.json has it, without the folder that the model came from."""
+        settings = json.loads(super().to_json_string())
+        settings.pop("_name_or_path", None)
+        return json.dumps(settings, indent=2, sort_keys=True) + "\n"
 
     @property
     def hop_length(self) -> int:
@@ -243,7 +369,10 @@ class WaveGradModel(ModelMixin, ConfigMixin):
         """The original's initial weights: orthogonal, Xavier in the FiLMs, biases zero."""
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv1d) and not module.weight.is_meta:
-                (nn.init.xavier_uniform_ if name.startswith("films.") else nn.init.orthogonal_)(module.weight)
+                # In float32: LAPACK, behind the orthogonal ones, knows no half precision.
+                weight = torch.empty_like(module.weight, dtype=torch.float32)
+                (nn.init.xavier_uniform_ if name.startswith("films.") else nn.init.orthogonal_)(weight)
+                module.weight.copy_(weight)
                 nn.init.zeros_(module.bias)
 
     @property
@@ -285,29 +414,59 @@ class WaveGradModel(ModelMixin, ConfigMixin):
         """
         self._check_inputs(audio, noise_level, mel)
         noise_level = noise_level.reshape(-1).expand(audio.shape[0])
-        modulations = self._modulations(audio[:, None], noise_level)
-        if mel_features is None:
-            hidden_states = self._run(self.up_blocks[0], self.mel_conv(mel), *modulations[-1])
-        else:
-            hidden_states = self.up_blocks[0].modulate(*mel_features, *modulations[-1])
-        for index, block in enumerate(self.up_blocks[1:], start=1):
-            shift, scale = modulations[-1 - index // self.config.layers_per_block]
-            hidden_states = self._run(block, hidden_states, shift, scale)
-        sample = self.output_conv(hidden_states)[:, 0]
+        features = [self.audio_conv(audio[:, None])]  # at every rate, the waveform's own first
+        for index in range(len(self.films) - 1):
+            features.append(self._shortened(index, features[-1]))
+        hidden_states = self.mel_conv(mel) if mel_features is None else mel_features
+        for index in range(len(self.films)):
+            hidden_states = self._lengthened(index, hidden_states, features.pop(), noise_level)
+        sample = hidden_states[:, 0]
         return WaveGradOutput(sample=sample) if return_dict else (sample,)
 
-    def _modulations(
-        self, hidden_states: torch.Tensor, noise_level: torch.Tensor
-    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Shift and scale at every rate, the waveform's own first."""
-        layers = self.config.layers_per_block
-        hidden_states = self.audio_conv(hidden_states)
-        modulations = [self._run(self.films[0], hidden_states, noise_level)]
-        for index, block in enumerate(self.down_blocks, start=1):
-            hidden_states = self._run(block, hidden_states)
-            if index % layers == 0:
-                modulations.append(self._run(self.films[index // layers], hidden_states, noise_level))
-        return modulations
+    def _shortened(self, index: int, hidden_states: torch.Tensor) -> torch.Tensor:
+        """The waveform's features from one rate to the next: (B, C, L) to (B, out, L / factor)."""
+        config, layers = self.config, self.config.layers_per_block
+        factor = config.up_factors[-1 - index]
+
+        def compute(first: int, last: int) -> torch.Tensor:
+            window = hidden_states[:, :, first * factor : last * factor]
+            for block in self.down_blocks[index * layers : (index + 1) * layers]:
+                window = self._run(block, window)
+            return window
+
+        length = hidden_states.shape[2] // factor
+        if not self.audio_conv.is_fast(hidden_states):
+            return compute(0, length)
+        return _by_windows(compute, length, 1, layers * sum(config.down_dilations) + 1)
+
+    def _lengthened(
+        self,
+        index: int,
+        hidden_states: torch.Tensor | tuple[torch.Tensor, torch.Tensor],
+        features: torch.Tensor,
+        noise_level: torch.Tensor,
+    ) -> torch.Tensor:
+        """The spectrogram's features from one rate to the next, and from the last to the estimate (B, 1, T).
+
+        Args:
+            hidden_states: (B, C, L) or `mel_features`.
+            features: (B, D, L * factor), of the waveform.
+        """
+        config, layers = self.config, self.config.layers_per_block
+        factor, is_last = config.up_factors[index], index == len(self.films) - 1
+
+        def compute(first: int, last: int) -> torch.Tensor:
+            shift, scale = self._run(self.films[-1 - index], features[:, :, first * factor : last * factor], noise_level)
+            window = hidden_states[:, :, first:last] if index else hidden_states
+            for block in self.up_blocks[index * layers : (index + 1) * layers]:
+                window = self._run(block, window, shift, scale)
+            return self.output_conv(window) if is_last else window
+
+        length = features.shape[2] // factor
+        if index == 0 or not self.audio_conv.is_fast(features):
+            return compute(0, length)
+        reach = 3 + layers * sum(config.up_dilations[index])  # of the FiLM, the blocks and the last convolution
+        return _by_windows(compute, length, factor, -(-reach // factor))
 
     def _run(self, block: nn.Module, *inputs: torch.Tensor) -> Any:
         if self.gradient_checkpointing and torch.is_grad_enabled():
@@ -387,3 +546,25 @@ def _widened(interval: tuple[int, int], radius: int) -> tuple[int, int]:
 
 def _union(first: tuple[int, int], second: tuple[int, int]) -> tuple[int, int]:
     return min(first[0], second[0]), max(first[1], second[1])
+
+
+def _by_windows(compute: Callable[[int, int], torch.Tensor], length: int, factor: int, margin: int) -> torch.Tensor:
+    """What `compute(0, length)` gives, computed in windows: a quarter faster, and with a third of the memory.
+
+    Args:
+        compute: gives the samples `first * factor` to `last * factor` of the result (B, C, length * factor). Those within
+            `margin * factor` of either end may be wrong, but where that is the end of the whole.
+    """
+    size = max(WINDOW_SAMPLES // factor, 8 * margin)
+    size = -(-length // -(-length // size))
+    if size >= length:
+        return compute(0, length)
+    outputs = None
+    for start in range(0, length, size):
+        stop = min(start + size, length)
+        first = max(0, start - margin)
+        window = compute(first, min(length, stop + margin))
+        if outputs is None:
+            outputs = window.new_empty(len(window), length * factor, window.shape[1]).mT
+        outputs[:, :, start * factor : stop * factor] = window[:, :, (start - first) * factor : (stop - first) * factor]
+    return outputs

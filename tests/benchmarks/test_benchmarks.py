@@ -88,3 +88,12 @@ def test_cold_start_waits_until_the_studio_answers(tmp_path):
     _, figures = run("space_cold_start.py", tmp_path, "--repeats", 1, "--models", tmp_path / "no_models")
     seconds = {name: result["median"] for name, result in figures["details"].items()}
     assert 0 < seconds["imports"] < seconds["page"] < seconds["interactive"]
+
+
+def test_vocoding_measures_time_and_memory_of_each_length(tmp_path):
+    sizes = ("--widths", 16, "--seconds", 0.2, 0.4, "--threads", 1, "--repeats", 1, "--ways", "bfloat16")
+    printed, figures = run("wavegrad_vocoding.py", tmp_path, *sizes)
+    assert "bfloat16" in printed
+    units = [row["unit"] for row in figures["rows"]]
+    assert units.count("real-time factor") == 3
+    assert all(row["ours"] > 0 for row in figures["rows"])
