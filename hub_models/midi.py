@@ -29,7 +29,7 @@ MidiSource = str | os.PathLike | bytes | bytearray | IO[bytes]
 SAMPLE_RATES = (22_050, 32_000, 44_100, 48_000)
 MAX_RENDER_SECONDS = 15 * 60
 # What the synthesiser still sounds after the last note ends (releases), in seconds.
-RELEASE_SECONDS = 0.5
+RELEASE_SECONDS = 1.0
 # symusic 0.5.9 never returns from notes above the highest safe ones (an endless loop where a sample's loop is shorter than
 # one step); higher notes sound octaves lower. Found by trying every program, drum kit and pitch of the default SoundFont,
 # as `soundfont.tuned` makes it: its loops are long enough for all pitches.

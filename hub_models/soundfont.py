@@ -6,6 +6,7 @@
 - cuts a loop to whole samples at the rate and pitch that is played: a short loop is out of tune by up to a semitone,
   and one of less than a sample never ends;
 - ignores loop ends that a zone moves back (generators 3 and 50);
+- makes envelopes 1,024 times too short where a preset says nothing of them, as presets rarely do;
 - keeps a pitch of a sample, once played, under the place of its first sample: another zone that tunes or softens the same
   sample otherwise then sounds like the first.
 
@@ -30,7 +31,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 MAX_BYTES = 2_000_000_000
 MAX_RECORDS = 65_535  # the indices in the file have 16 bits
 # Loops are repeated until they last so many samples. Two octaves up at half the rate 512 are left: 3 cents at worst.
@@ -48,6 +49,10 @@ COARSE_TUNE, FINE_TUNE, SAMPLE, LOOP_MODE, SCALE_TUNE, ROOT_KEY = 51, 52, 53, 54
 FOLDED = {*START, *END, *LOOP_START, *LOOP_END, KEY, VELOCITY, COARSE_TUNE, FINE_TUNE, SCALE_TUNE, ROOT_KEY}
 # What the synthesiser does nothing with: modulation of pitch, vibrato, chorus, reverb, exclusive classes.
 UNHEARD = {5, 6, 7, 15, 16, 23, 24, 31, 32, 39, 40, 57}
+# Delay, attack, hold, decay and release of the volume envelope, in timecents that are added to an instrument's. The
+# synthesiser adds -12,000 where a preset says nothing, which makes every note a click; and it falls linearly in amplitude
+# where the standard falls in dB, so that a fifth of the time (-2,786) sounds as long.
+ENVELOPE_TIMES = {33: 0, 34: 0, 35: 0, 36: -2786, 38: -2786}
 UNPITCHED = 60  # the root of samples that name none
 
 _BAG = [("generator", "<u2"), ("modulator", "<u2")]
@@ -359,7 +364,8 @@ def tune(font: SoundFont) -> list[bytes | np.ndarray]:
             if key not in instruments:
                 instruments[key] = len(instruments)
                 instrument_zones.append(_instrument(tuning, font.instruments[key[0]][1], added))
-            new_zones.append(_kept(zone) | {INSTRUMENT: instruments[key]})
+            times = {kind: zone.get(kind, (shared or {}).get(kind, 0)) + added for kind, added in ENVELOPE_TIMES.items()}
+            new_zones.append(_kept(zone) | times | {INSTRUMENT: instruments[key]})
         preset_zones.append(new_zones)
     pieces, places = tuning.sound()
     records = {"shdr": _sample_headers(tuning, places)}

@@ -175,10 +175,17 @@ def test_summary_of_an_empty_piece():
 def test_notes_sound_when_they_are_written():
     sound = midi.render(make_midi([(60, 1.0, 1.5)]), 22_050)
     assert sound.dtype == np.float32
-    assert sound.shape == (2, 44_100)  # the note's end and the release
+    assert sound.shape == (2, 22_050 * 5 // 2)  # the note's end and the release
     loud = np.flatnonzero(np.abs(sound).max(axis=0) > 0.01) / 22_050
     assert 0.99 < loud[0] < 1.05
     assert loud[-1] < 1.7
+
+
+@pytest.mark.parametrize(("program", "is_drum", "pitch", "seconds"), [(0, True, 38, 0.1), (48, False, 60, 0.7)])
+def test_notes_die_away_and_do_not_stop_dead(program, is_drum, pitch, seconds):
+    """A snare drum lasts longer than a click, and strings longer than their key is held (for half a second)."""
+    sound = midi.render(make_midi([(pitch, 0.0, 0.5)], program, is_drum), 22_050)
+    assert np.abs(sound[:, int(22_050 * seconds) :]).max() > 0.02
 
 
 def test_render_is_reproducible_and_programs_differ():
@@ -200,7 +207,7 @@ def test_silence_gives_silence_of_its_length():
 
 
 def test_last_bar_may_end_in_a_rest():
-    assert midi.render(make_midi(), 22_050, min_seconds=3.0).shape == (2, 22_050 * 3 + 11_025)
+    assert midi.render(make_midi(), 22_050, min_seconds=3.0).shape == (2, 22_050 * 3 + 22_050)
 
 
 def test_what_cannot_be_rendered_is_refused():

@@ -52,7 +52,7 @@ OUTPUT_TRANSFORM = _powers_of_points(TILE).T
 MIN_WIDTH = 64
 
 #: Samples that inference on a CPU takes through several layers at a time, so that what lies between stays in the cache.
-WINDOW_SAMPLES = 2048
+WINDOW_SAMPLES = 4096
 
 
 @dataclass
@@ -103,9 +103,12 @@ class Convolution(nn.Conv1d):
         padding = dilation * (kernel_size // 2)
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation)
 
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+    def forward(self, hidden_states: torch.Tensor, repeats: int = 1) -> torch.Tensor:
+        """Convolve a feature map each sample of which is repeated: (B, in, L) to (B, out, L * repeats / stride)."""
         if not self.is_fast(hidden_states):
-            return super().forward(hidden_states)
+            return super().forward(hidden_states.repeat_interleave(repeats, dim=2) if repeats > 1 else hidden_states)
+        if repeats > 1:
+            return self._of_repeated(hidden_states, repeats)
         if self.kernel_size == (3,) and self.stride == (1,):
             return self._minimal_filtering(hidden_states.mT).mT
         return self._tap_by_tap(hidden_states.mT).mT
@@ -116,10 +119,8 @@ class Convolution(nn.Conv1d):
         is_inference = not torch.is_grad_enabled() and not torch.compiler.is_compiling()
         return self.in_wide_network and hidden_states.device.type == "cpu" and is_exact and is_inference
 
-    def of_repeated(self, hidden_states: torch.Tensor, repeats: int) -> torch.Tensor:
-        """Convolve a feature map with each sample repeated, by three taps: (B, in, L) to (B, out, L * repeats)."""
-        if not self.is_fast(hidden_states):
-            return super().forward(hidden_states.repeat_interleave(repeats, dim=2))
+    def _of_repeated(self, hidden_states: torch.Tensor, repeats: int) -> torch.Tensor:
+        """Three taps over repeated samples: (B, in, L) to (B, out, L * repeats)."""
         # The samples are multiplied with each tap before they are repeated, and only the products are shifted and added.
         (dilation,), length = self.dilation, hidden_states.shape[2]
         margin = -(-dilation // repeats)
@@ -162,7 +163,11 @@ class Convolution(nn.Conv1d):
         transform = OUTPUT_TRANSFORM.to(like).expand(num_tiles, -1, -1)
         outputs = samples.new_empty(batch_size, num_tiles, TILE, dilation, self.out_channels)
         for item, phase in phases:
-            outputs[item, :, :, phase] = torch.bmm(transform, products[:, item, phase].transpose(0, 1))
+            products_of_phase = products[:, item, phase].transpose(0, 1)
+            if dilation == 1:
+                torch.bmm(transform, products_of_phase, out=outputs[item, :, :, 0])
+            else:
+                outputs[item, :, :, phase] = torch.bmm(transform, products_of_phase)
         return outputs.view(batch_size, -1, self.out_channels)[:, :length]
 
     def _tap_by_tap(self, hidden_states: torch.Tensor) -> torch.Tensor:
@@ -271,7 +276,7 @@ class UpBlock(nn.Module):
     def lengthen(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """What comes before the first modulation: (B, C, L) to the residual (B, out, L) and (B, out, L * factor)."""
         activated = F.leaky_relu(hidden_states, self.leaky_relu_slope)
-        return self.residual_conv(hidden_states), self.convs[0].of_repeated(activated, self.factor)
+        return self.residual_conv(hidden_states), self.convs[0](activated, self.factor)
 
     def _modulated(self, hidden_states: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         return F.leaky_relu(torch.addcmul(shift, scale, hidden_states), self.leaky_relu_slope, inplace=True)

@@ -47,7 +47,7 @@ def test_convolution_of_repeated_samples(repeats, dilation):
     repeated = hidden_states.repeat_interleave(repeats, dim=2)
     with torch.no_grad():
         expected = F.conv1d(repeated, conv.weight, conv.bias, padding=dilation, dilation=dilation)
-        torch.testing.assert_close(conv.of_repeated(hidden_states, repeats), expected, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(conv(hidden_states, repeats), expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", PRESETS)

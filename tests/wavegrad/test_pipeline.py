@@ -432,7 +432,7 @@ def test_half_precision_weights_give_float32_audio():
     assert pipeline.dtype == torch.bfloat16
     audio = make(pipeline, num_inference_steps=2)
     assert audio.dtype == np.float32
-    assert 0 < np.abs(audio - expected).max() < 0.1
+    assert 0 < np.abs(audio - expected).mean() < 0.02
     pipeline.to(torch.float64)
     assert_close(make(tiny_pipeline(seed=1).to(torch.float64), num_inference_steps=2), expected)
 
