@@ -17,6 +17,7 @@
 # - A quarter of the widths learned to remove noise without looking at the spectrogram and stayed there for an hour (its error
 #   fell by 5 % to 15 % when the spectrogram was taken away); an eighth of them looked after three minutes.
 # - Batches of 4 to 8 at 2e-3 to 3e-3 went down faster than larger ones at 1e-3. A second Adam moment of 0.999 diverged once.
+# The sound rendered for the published checkpoint was out of tune (before SoundFonts were rewritten, hub_models/soundfont.py).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 DATA=${1:?usage: $0 DATA OUTPUT} OUTPUT=${2:?usage: $0 DATA OUTPUT} SPLITS=${SPLITS:-$1}
@@ -38,7 +39,7 @@ python -m hub_models.wavegrad.bundle --model "$OUTPUT/1" --half --output "hub_mo
 python -m hub_models.wavegrad.search_schedule --model "hub_models/bundled/$NAME" "${RECORDED[@]}" --split train \
     --held-out-split validation --steps 6 --clips 8 --held-out-clips 12 --seconds 1 --refine --cache "$OUTPUT/search.jsonl"
 python -m hub_models.wavegrad.evaluate --model "hub_models/bundled/$NAME" "${RECORDED[@]}" --split validation \
-    --max-seconds 4 --steps 6 25 50 --griffin-lim 32 64 --output "hub_models/bundled/$NAME/metrics.json"
+    --max-clips 21 --max-seconds 2 --steps 6 25 50 --griffin-lim 32 64 --output "hub_models/bundled/$NAME/metrics.json"
 python -m hub_models.wavegrad.evaluate --model "hub_models/bundled/$NAME" "${RECORDED[@]}" --split validation \
     --max-clips 4 --max-seconds 1 --steps 6 25 50 1000 --griffin-lim 32 64 \
     --output "hub_models/bundled/$NAME/metrics_1000.json"
