@@ -106,3 +106,13 @@ def test_a_half_precision_model_is_initialised():
         torch.set_default_dtype(dtype)
     assert model.dtype == torch.float16
     assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+def test_an_item_is_the_same_alone_and_in_a_batch():
+    model = set_wide(tiny(), True)
+    audio, level, mel = inputs(model, batch=3)
+    with torch.no_grad():
+        together = model(audio, level, mel).sample
+        for item in range(3):
+            alone = model(audio[item : item + 1], level[item : item + 1], mel[item : item + 1]).sample[0]
+            torch.testing.assert_close(alone, together[item], rtol=1e-4, atol=1e-4)
