@@ -39,7 +39,7 @@ def test_upload_sample_morph_and_download(open_page, tune, tmp_path):
     assert number_of_notes(page, "#result") > 0
     assert "notes" in page.locator("#result svg.roll").get_attribute("aria-label")
     page.wait_for_function("document.querySelector('#result audio').duration > 0")
-    assert page.evaluate("document.querySelector('#result audio').duration") == pytest.approx(32.5, abs=0.1)
+    assert page.evaluate("document.querySelector('#result audio').duration") == pytest.approx(33, abs=0.1)
 
     for kind in ("midi", "wav"):
         with page.expect_download() as download:
