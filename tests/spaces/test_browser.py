@@ -50,7 +50,7 @@ def test_upload_sample_morph_and_download(open_page, tune, tmp_path):
             assert sum(len(instrument.notes) for instrument in music.instruments) == number_of_notes(page, "#result")
         else:
             sound, sample_rate = audio.load(tmp_path / download.value.suggested_filename)
-            assert sound.shape[1] / sample_rate == pytest.approx(32.5, abs=0.1)
+            assert sound.shape[1] / sample_rate == pytest.approx(33, abs=0.1)
 
     page.click("#result .play")
     page.wait_for_function("document.querySelector('#result audio').currentTime > 0.2")

@@ -183,7 +183,7 @@ def test_clips_of_other_tabs_are_heard(open_page):
     page.wait_for_selector("#result .note")
     page.click("#to-vocoder")
     expect(title_of(page, "#vocoder-source")).to_contain_text("→", timeout=PATIENCE)
-    expect(page.locator("#vocoder-source .detail")).to_contain_text("32.5 seconds")
+    expect(page.locator("#vocoder-source .detail")).to_contain_text("33.0 seconds")
     shorten(page, 0.5)
 
     open_tab(page, "Grooves", "#groove-editor .note")
@@ -202,7 +202,7 @@ def test_clips_of_other_tabs_are_heard(open_page):
     page.click("#band-make")
     page.wait_for_function("document.querySelector('#band-roll audio').duration > 0")
     page.click("#band-to-vocoder")
-    expect(page.locator("#vocoder-source .detail")).to_contain_text("32.5 seconds", timeout=PATIENCE)
+    expect(page.locator("#vocoder-source .detail")).to_contain_text("33.0 seconds", timeout=PATIENCE)
 
 
 def test_without_a_model_the_tab_says_so(open_page, tmp_path_factory):
