@@ -42,7 +42,7 @@ def expected(pipeline_folder):
 def assert_same(path, expected, prefix=""):
     found = np.load(path)
     for name, array in expected.items():
-        np.testing.assert_allclose(found[prefix + name], array, rtol=0, atol=1e-6, err_msg=prefix + name)
+        np.testing.assert_allclose(found[prefix + name], array, rtol=0, atol=1e-5, err_msg=prefix + name)
 
 
 def test_published_pipeline_loads_with_and_without_encore(hub, run_client, pipeline_folder, expected, tmp_path):

@@ -102,7 +102,7 @@ def test_from_file_to_sound(client, tune):
     assert sum(len(instrument.notes) for instrument in music.instruments) == len(piece["notes"])
     assert music.instruments[0].program == 40
     sound, sample_rate = audio.load(wav_path)
-    assert sound.shape[1] / sample_rate == pytest.approx(10 * 4 * 60 / 90 + 0.5, abs=0.01)
+    assert sound.shape[1] / sample_rate == pytest.approx(10 * 4 * 60 / 90 + 1.0, abs=0.01)
     assert np.abs(sound).max() > 0.01
 
 

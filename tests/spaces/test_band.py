@@ -206,7 +206,7 @@ def test_every_track_of_the_file_has_its_name_and_every_chord_its_marker(stand, 
     markers = [message.text for track in file.tracks for message in track if message.type == "marker"]
     assert markers == ["C", "Am", "F", "G"] * 2
     sound, sample_rate = audio.load(made["wav"])
-    assert sound.shape[1] / sample_rate == pytest.approx(8 * 4 * 0.6 + 0.5, abs=0.05)
+    assert sound.shape[1] / sample_rate == pytest.approx(8 * 4 * 0.6 + 1.0, abs=0.05)
     assert 0.01 < np.abs(sound).max() <= 1.0
 
 

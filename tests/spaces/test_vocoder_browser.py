@@ -166,8 +166,8 @@ def test_cancelled_work_leaves_what_was_there(open_page):
     make(page)
     before = page.locator("#vocoder-result .detail").inner_text()
     choose(page, "#vocoder-schedule", "Another number of steps")
-    set_number(page, "#vocoder-steps", 200)
     shorten(page, 3.0)  # long enough that there is something left to be cancelled
+    set_number(page, "#vocoder-steps", 200)
     page.click("#vocoder-make")
     page.wait_for_function(f"Number({STEP}.dataset.step) >= 1 && !document.querySelector('#vocoder-result .making').hidden")
     page.click("#vocoder-stop")
