@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[2, 1], help="numbers of threads to measure")
     parser.add_argument("--seconds", type=float, nargs="+", default=[2.0, 20.0], help="lengths of sound")
     parser.add_argument("--repeats", type=int, default=3, help="measurements of each, after the warm-up")
-    parser.add_argument("--ways", nargs="+", default=["bfloat16", "compiled"], help="also measured, on the shortest sound")
+    parser.add_argument("--ways", nargs="*", default=["bfloat16", "compiled"], help="also measured, on the shortest sound")
     parser.add_argument("--widths", type=int, default=1, help="divide all widths, to try the benchmark; no peer then")
     arguments = parser.parse_args()
 

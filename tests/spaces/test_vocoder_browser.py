@@ -166,8 +166,10 @@ def test_cancelled_work_leaves_what_was_there(open_page):
     make(page)
     before = page.locator("#vocoder-result .detail").inner_text()
     choose(page, "#vocoder-schedule", "Another number of steps")
-    shorten(page, 3.0)  # long enough that there is something left to be cancelled
     set_number(page, "#vocoder-steps", 200)
+    # The answer, which brings the longest possible length for so many steps, would overwrite what is typed before it comes.
+    page.wait_for_function("document.querySelector('#vocoder-length input[type=number]').max === '3'", timeout=PATIENCE)
+    shorten(page, 3.0)  # long enough that there is something left to be cancelled
     page.click("#vocoder-make")
     page.wait_for_function(f"Number({STEP}.dataset.step) >= 1 && !document.querySelector('#vocoder-result .making').hidden")
     page.click("#vocoder-stop")
