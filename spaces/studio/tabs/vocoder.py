@@ -111,7 +111,8 @@ def build(vocoders: Vocoders) -> Desk | None:
                 view="result", elem_id="vocoder-result", label="Result",
             )  # fmt: skip
             gr.Markdown(
-                f"Griffin-Lim is what one does without a network: {GRIFFIN_LIM_ITERATIONS} rounds of guessing the phases.",
+                f"Griffin-Lim is what one does without a network: {GRIFFIN_LIM_ITERATIONS} rounds of guessing the phases."
+                + "".join(f"\n\n{plain(entry.description)}" for entry in vocoders.entries.values()),
                 elem_classes="quiet",
             )
             with gr.Column(elem_classes="sound"):
