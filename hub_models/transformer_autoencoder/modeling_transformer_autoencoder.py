@@ -1,0 +1,719 @@
+"""Transformer Autoencoder: a decoder of piano performances, and what it listens to: a style, a melody, or both."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import GenerationMixin, PreTrainedModel
+from transformers import initialization as init
+from transformers.cache_utils import Cache
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.utils import ModelOutput, can_return_tuple
+
+from .attention import MASKED, CrossAttention, PerformanceCache, RelativePositions, SelfAttention, timing_signal
+from .configuration_transformer_autoencoder import TransformerAutoencoderConfig
+from .generation import decode_tokens, prepare_primer, window_start
+
+
+@dataclass
+class TransformerAutoencoderOutput(ModelOutput):
+    """
+    Outputs of the model.
+
+    Args:
+        loss (`Tensor`, *optional*): mean negative log likelihood of an event, in nats; with labels.
+        logits (`Tensor` of shape (B, T, vocab_size)): of the event after each input event.
+        last_hidden_state (`Tensor` of shape (B, T, hidden_size)): output of the decoder, after its last norm.
+        cache ([`PerformanceCache`], *optional*): for the next events.
+        encoder_hidden_states (`Tensor` of shape (B, S, encoding_size), *optional*): what the decoder listened to.
+        encoder_attention_bias (`Tensor` of shape (B, 1, 1, S), *optional*): what was added to the logits of attending to it.
+        style (`Tensor` of shape (B, hidden_size), *optional*): the style vectors.
+        hidden_states (`tuple` of `Tensor` (B, T, hidden_size), *optional*): input of the decoder's first layer and output of
+            each, before the last norm; with `output_hidden_states`.
+        attentions, cross_attentions (`tuple` of `Tensor` (B, heads, T, S), *optional*): weights of the decoder's layers;
+            with `output_attentions`.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    last_hidden_state: Tensor | None = None
+    cache: Cache | None = None
+    encoder_hidden_states: Tensor | None = None
+    encoder_attention_bias: Tensor | None = None
+    style: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class Encoding(ModelOutput):
+    """
+    What a decoder listens to.
+
+    Args:
+        hidden_states (`Tensor` of shape (B, S, encoding_size))
+        attention_bias (`Tensor` of shape (B, 1, 1, S), *optional*): added to the logits of attending to it.
+        style (`Tensor` of shape (B, hidden_size), *optional*): the style vectors in it.
+        performance_hidden_states, melody_hidden_states (`Tensor` of shape (B, S, hidden_size), *optional*): outputs of the
+            encoders.
+        attentions (`dict` from `"performance"` and `"melody"` to tuples of `Tensor` (B, heads, S, S), *optional*)
+    """
+
+    hidden_states: Tensor | None = None
+    attention_bias: Tensor | None = None
+    style: Tensor | None = None
+    performance_hidden_states: Tensor | None = None
+    melody_hidden_states: Tensor | None = None
+    attentions: dict[str, tuple[Tensor, ...]] | None = None
+
+
+class EventEmbedding(nn.Embedding):
+    """Events as vectors, times the square root of their width; padding, which also starts a sequence, is the zero vector."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(B, T) ids to (B, T, H)."""
+        return super().forward(ids) * (self.embedding_dim**0.5 * (ids != 0).unsqueeze(-1))
+
+
+class TransformerAutoencoderLayer(GradientCheckpointingLayer):
+    """Self-attention, attention to what is listened to, feed-forward; each adds to its input what it makes of its norm."""
+
+    def __init__(self, config: TransformerAutoencoderConfig, is_decoder: bool):
+        super().__init__()
+        norm = (config.hidden_size, config.layer_norm_eps)
+        self.dropout, self.activation_dropout = config.dropout, config.activation_dropout
+        self.self_attention_norm = nn.LayerNorm(*norm)
+        self.self_attention = SelfAttention(config, is_causal=is_decoder)
+        self.cross_attention = None
+        if is_decoder and config.is_conditional:
+            self.cross_attention_norm = nn.LayerNorm(*norm)
+            self.cross_attention = CrossAttention(config)
+        self.feed_forward_norm = nn.LayerNorm(*norm)
+        self.feed_forward_in = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.feed_forward_out = nn.Linear(config.intermediate_size, config.hidden_size)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        bias: Tensor | None,
+        encoding: Tensor | None = None,
+        encoding_bias: Tensor | None = None,
+        cache: Cache | None = None,
+        layer_index: int = 0,
+        kept: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """(B, T, H) to (B, T, H), and the weights of both attentions; see [`Stack.forward`] for the arguments."""
+        added, weights = self.self_attention(self.self_attention_norm(hidden_states), bias, cache, layer_index)
+        hidden_states = hidden_states + F.dropout(added, self.dropout, self.training)
+        cross_weights = None
+        if self.cross_attention is not None:
+            normed = self.cross_attention_norm(hidden_states)
+            added, cross_weights = self.cross_attention(normed, encoding, encoding_bias, cache, layer_index)
+            hidden_states = hidden_states + F.dropout(added, self.dropout, self.training)
+        inner = self.feed_forward_in(self.feed_forward_norm(hidden_states)).relu()
+        added = self.feed_forward_out(F.dropout(inner, self.activation_dropout, self.training))
+        if kept is not None:
+            added = added * kept
+        return hidden_states + F.dropout(added, self.dropout, self.training), weights, cross_weights
+
+
+class Stack(nn.Module):
+    """Layers and a last norm: the decoder, or one of the encoders."""
+
+    def __init__(self, config: TransformerAutoencoderConfig, is_decoder: bool):
+        super().__init__()
+        count = config.num_hidden_layers if is_decoder else config.num_layers_of_encoders
+        self.layers = nn.ModuleList(TransformerAutoencoderLayer(config, is_decoder) for _ in range(count))
+        self.norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.dropout = config.dropout
+        self.gradient_checkpointing = False
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        bias: Tensor | None,
+        encoding: Tensor | None = None,
+        encoding_bias: Tensor | None = None,
+        cache: Cache | None = None,
+        kept: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """
+        Args:
+            hidden_states (`Tensor` of shape (B, T, H)): embeddings with their timing signal.
+            bias (`Tensor`, *optional*, broadcastable to (B, 1, T, S)): added to the logits of self-attention.
+            encoding (`Tensor` of shape (B, S, encoding_size), *optional*): what a decoder listens to.
+            encoding_bias (`Tensor` of shape (B, 1, 1, S), *optional*): added to the logits of attending to it.
+            cache (`Cache`, *optional*): what is known of the events before.
+            kept (`Tensor` of shape (B, T, 1), *optional*): 0 where feed-forward layers shall add nothing.
+
+        Returns:
+            The output after the last norm, (B, T, H); the input of every layer and the output of the last; and the weights
+            of both attentions by layer.
+        """
+        hidden_states = F.dropout(hidden_states, self.dropout, self.training)
+        states, weights, cross_weights = [hidden_states], [], []
+        for index, layer in enumerate(self.layers):
+            hidden_states, heard, listened = layer(hidden_states, bias, encoding, encoding_bias, cache, index, kept)
+            states.append(hidden_states)
+            weights.append(heard)
+            cross_weights.append(listened)
+        return self.norm(hidden_states), tuple(states), tuple(weights), tuple(cross_weights)
+
+
+class TransformerAutoencoderPreTrainedModel(PreTrainedModel):
+    """Weight initialisation, loading and saving."""
+
+    config: TransformerAutoencoderConfig
+    config_class = TransformerAutoencoderConfig
+    base_model_prefix = "model"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["TransformerAutoencoderLayer"]
+
+    # tensor2tensor's rules for every module; transformers' defaults would overwrite them.
+    # trf-ignore: TRF018
+    @torch.no_grad()
+    def _init_weights(self, module):
+        """tensor2tensor's initialisation: Glorot-uniform kernels, of queries, keys and values each for itself; embeddings
+        with variance 1 / width."""
+        if isinstance(module, SelfAttention):
+            sizes = [module.key_size, module.key_size, module.value_size]
+            _init_parts(module.query_key_value.weight, sizes)
+        elif isinstance(module, CrossAttention):
+            _init_parts(module.key_value.weight, module.sizes)
+        elif isinstance(module, RelativePositions):
+            init.normal_(module.weight, mean=0.0, std=module.weight.shape[-1] ** -0.5)
+        elif isinstance(module, nn.Embedding):
+            init.normal_(module.weight, mean=0.0, std=module.embedding_dim**-0.5)
+        elif isinstance(module, nn.LayerNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
+            if module.bias is None and module.out_features == self.config.vocab_size:
+                init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5)
+                return
+            init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, TransformerAutoencoderModel) and module.encoder_offset is not None:
+            init.normal_(module.encoder_offset, mean=0.0, std=0.02)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs):
+        """As in transformers, but strict: weights that are damaged or do not fit the configuration are an error, never
+        quietly replaced by random ones. The model is in float32, however its weights are stored, unless `dtype` says
+        otherwise (`"auto"`: as stored).
+
+        Raises:
+            ValueError: one sentence that names the first tensor at fault.
+        """
+        report_wanted = kwargs.pop("output_loading_info", False)
+        misfits_allowed = kwargs.pop("ignore_mismatched_sizes", False)
+        if kwargs.get("dtype") is None and kwargs.get("torch_dtype") is None:
+            kwargs["dtype"] = torch.float32  # half precision saves disk; arithmetic in it is slow or missing on CPUs
+        try:
+            model, report = super().from_pretrained(
+                pretrained_model_name_or_path,
+                *model_args,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                **kwargs,
+            )
+        except SafetensorError as error:
+            raise ValueError(f"The weights of {pretrained_model_name_or_path} are damaged: {error}.") from error
+        unexpected = report["unexpected_keys"]
+        if cls.__name__ == "TransformerAutoencoderModel":  # the network without its output layer
+            unexpected = [key for key in unexpected if not key.startswith("lm_head.")]
+        misfits = {
+            "missing": report["missing_keys"],
+            "unexpected": unexpected,
+            "of another shape": [key for key, *shapes in report["mismatched_keys"]],
+        }
+        problems = [f"{len(keys)} {kind} (such as {min(keys)})" for kind, keys in misfits.items() if keys]
+        if problems and not misfits_allowed:
+            raise ValueError(
+                f"The weights of {pretrained_model_name_or_path} do not fit the configuration: "
+                f"tensors {', '.join(problems)}."
+            )
+        return (model, report) if report_wanted else model
+
+
+def _init_parts(weight: Tensor, sizes: list[int]):
+    """Rows of a fused kernel, each part Glorot-uniform as if it stood alone."""
+    for part in weight.split(sizes):
+        init.xavier_uniform_(part)
+
+
+class TransformerAutoencoderModel(TransformerAutoencoderPreTrainedModel):
+    """The network without its output layer: embeddings, encoders where the configuration has them, decoder.
+
+    [`TransformerAutoencoderForConditionalGeneration`] says what goes in.
+    """
+
+    def __init__(self, config: TransformerAutoencoderConfig):
+        super().__init__(config)
+        self.event_embedding = EventEmbedding(config.vocab_size, config.hidden_size)
+        self.decoder = Stack(config, is_decoder=True)
+        self.performance_encoder = self.melody_encoder = self.encoder_offset = None
+        if config.is_conditional:  # tensor2tensor's target space embedding, of the one space that there is
+            self.encoder_offset = nn.Parameter(torch.empty(config.hidden_size))
+        if config.performance_encoder != "none":
+            self.performance_embedding = EventEmbedding(config.vocab_size, config.hidden_size)
+            self.performance_encoder = Stack(config, is_decoder=False)
+        if config.melody_encoder:
+            self.melody_embedding = EventEmbedding(config.melody_vocab_size, config.hidden_size)
+            self.melody_encoder = Stack(config, is_decoder=False)
+        self._timing = torch.empty(0, config.hidden_size)  # computed when needed, see `_timing_of`
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The table of the decoder's events."""
+        return self.event_embedding
+
+    def set_input_embeddings(self, value: nn.Module):
+        """Another table of the decoder's events."""
+        self.event_embedding = value
+
+    def _timing_of(self, first: int, count: int, like: Tensor) -> Tensor:
+        """Timing signal of `count` positions from `first` on, (count, H), in the type and on the device of `like`."""
+        if len(self._timing) < first + count or self._timing.device != like.device or self._timing.dtype != like.dtype:
+            length = max(first + count, self.config.context_length)
+            self._timing = timing_signal(length, self.config.hidden_size, like.device).to(like.dtype)
+        return self._timing[first : first + count]
+
+    def _encode_with(self, stack: Stack, embedding: nn.Module, ids: Tensor, mask: Tensor | None):
+        """Output (B, S, H), padding bias (B, 1, 1, S) or None where nothing is padded, and attention weights."""
+        heard = ids != 0 if mask is None else (ids != 0) & mask.bool()
+        hidden_states = embedding(ids * heard) + self.encoder_offset
+        hidden_states = hidden_states + self._timing_of(0, ids.shape[1], hidden_states)
+        bias = torch.zeros_like(heard, dtype=hidden_states.dtype).masked_fill_(~heard, MASKED)[:, None, None]
+        kept = heard.unsqueeze(-1).to(hidden_states.dtype) if self.config.original_quirks else None
+        output, _, weights, _ = stack(hidden_states, bias, kept=kept)
+        return output, bias, weights
+
+    def encode_style(self, performance_ids: Tensor, performance_attention_mask: Tensor | None = None) -> Tensor:
+        """Style vectors of performances: the mean over time of the encoder's output (paper section 3.2).
+
+        Args:
+            performance_ids (`Tensor` of shape (B, S)): events without a start, padded with 0 at the end.
+            performance_attention_mask (`Tensor` of shape (B, S), *optional*): 0 where padded.
+
+        Returns:
+            (B, hidden_size)
+
+        Raises:
+            ValueError: this model has no styles.
+        """
+        if self.config.performance_encoder != "style":
+            raise ValueError(
+                f"This model has no styles: its performance_encoder is {self.config.performance_encoder!r}, not 'style'."
+            )
+        output, bias, _ = self._encode_with(
+            self.performance_encoder, self.performance_embedding, performance_ids, performance_attention_mask
+        )
+        return self._style_of(output, bias)
+
+    def _style_of(self, output: Tensor, bias: Tensor) -> Tensor:
+        if self.config.original_quirks:
+            return output.mean(dim=1)
+        heard = (bias[:, 0, 0] == 0).unsqueeze(-1).to(output.dtype)
+        return (output * heard).sum(dim=1) / heard.sum(dim=1).clamp(min=1)
+
+    def encode(
+        self,
+        performance_ids: Tensor | None = None,
+        performance_attention_mask: Tensor | None = None,
+        melody_ids: Tensor | None = None,
+        melody_attention_mask: Tensor | None = None,
+        style: Tensor | None = None,
+    ) -> Encoding:
+        """What the decoder listens to, from performances or stored styles and melodies.
+
+        Args:
+            performance_ids (`Tensor` of shape (B, S), *optional*): performance events, padded with 0 at the end.
+            performance_attention_mask (`Tensor` of shape (B, S), *optional*): 0 where padded; default: where the id is 0.
+            melody_ids (`Tensor` of shape (B, S'), *optional*): melody events, padded with 0 at the end.
+            melody_attention_mask (`Tensor` of shape (B, S'), *optional*): 0 where padded; default: where the id is 0.
+            style (`Tensor` of shape (B, hidden_size), *optional*): style vectors in place of `performance_ids`.
+
+        Raises:
+            ValueError: what this model needs is missing, or there is something that it cannot hear.
+        """
+        self._check_conditions(performance_ids, melody_ids, style)
+        attentions, performance, bias, melody = {}, None, None, None
+        if performance_ids is not None:
+            performance, bias, attentions["performance"] = self._encode_with(
+                self.performance_encoder, self.performance_embedding, performance_ids, performance_attention_mask
+            )
+            if self.config.performance_encoder == "style":
+                style = self._style_of(performance, bias)
+        if melody_ids is not None:
+            melody, melody_bias, attentions["melody"] = self._encode_with(
+                self.melody_encoder, self.melody_embedding, melody_ids, melody_attention_mask
+            )
+        if style is None:
+            hidden_states, bias = (performance, bias) if melody is None else (melody, melody_bias)
+        else:
+            # The original's bias of the style: the mean of its performance's. It matters where it is added to another.
+            quirk = self.config.original_quirks and bias is not None
+            style_bias = bias.mean(dim=-1, keepdim=True) if quirk else style.new_zeros(len(style), 1, 1, 1)
+            hidden_states, bias = style.unsqueeze(1), style_bias
+            if melody is not None:
+                hidden_states, bias = self._aggregate(melody, melody_bias, hidden_states, style_bias)
+        return Encoding(
+            hidden_states=hidden_states,
+            attention_bias=bias,
+            style=style,
+            performance_hidden_states=performance,
+            melody_hidden_states=melody,
+            attentions=attentions,
+        )
+
+    def _aggregate(self, melody: Tensor, melody_bias: Tensor, style: Tensor, style_bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Melody (B, S, H) and style (B, 1, H) as one encoding with its bias (paper section 3.3)."""
+        match self.config.aggregation:
+            case "sum":
+                return melody + style, melody_bias + style_bias
+            case "concat":
+                stop = torch.zeros_like(style)
+                return torch.cat([melody, stop, style], dim=1), torch.cat(
+                    [melody_bias, torch.zeros_like(style_bias), style_bias], dim=-1
+                )
+            case "tile":
+                return torch.cat([melody, style.expand_as(melody)], dim=-1), melody_bias
+
+    def _check_conditions(self, performance_ids: Tensor | None, melody_ids: Tensor | None, style: Tensor | None):
+        kind = self.config.performance_encoder
+        hears = {"none": "no performance", "style": "performance_ids or style", "sequence": "performance_ids"}[kind]
+        hears += " and melody_ids" if self.config.melody_encoder else " and no melody"
+        given = {"performance_ids": performance_ids, "style": style, "melody_ids": melody_ids}
+        given = [name for name, value in given.items() if value is not None]
+        wanted = (kind != "none") + self.config.melody_encoder
+        fits = (
+            len(given) == wanted
+            and ("melody_ids" in given) == self.config.melody_encoder
+            and not ("style" in given and kind != "style")
+        )
+        if not fits:
+            raise ValueError(f"This model hears {hears}; it was given {' and '.join(given) or 'neither'}.")
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        performance_ids: Tensor | None = None,
+        performance_attention_mask: Tensor | None = None,
+        melody_ids: Tensor | None = None,
+        melody_attention_mask: Tensor | None = None,
+        style: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_bias: Tensor | None = None,
+        cache: Cache | None = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+    ) -> TransformerAutoencoderOutput:
+        r"""
+        Args:
+            input_ids (`Tensor` of shape (B, T)): performance events; a sequence starts with one 0.
+            attention_mask (`Tensor` of shape (B, T'), *optional*): 0 where padded, for the events in the cache and the new
+                ones together. Only padding at the beginning matters: no event hears what comes after it.
+            performance_ids, performance_attention_mask, melody_ids, melody_attention_mask, style:
+                What the decoder listens to, see [`TransformerAutoencoderModel.encode`].
+            encoder_hidden_states (`Tensor` of shape (B, S, encoding_size), *optional*): the same, already encoded.
+            encoder_attention_bias (`Tensor` of shape (B, 1, 1, S), *optional*): what belongs to it.
+            cache (`Cache`, *optional*): what is known of earlier events; `input_ids` then holds those that follow.
+            use_cache (`bool`, *optional*): make a cache where there is none.
+            output_attentions, output_hidden_states (`bool`, *optional*): see [`TransformerAutoencoderOutput`].
+        """
+        encoding_style = style
+        if self.config.is_conditional and encoder_hidden_states is None:
+            encoding = self.encode(
+                performance_ids, performance_attention_mask, melody_ids, melody_attention_mask, style
+            )
+            encoder_hidden_states, encoder_attention_bias = encoding.hidden_states, encoding.attention_bias
+            encoding_style = encoding.style
+        elif not self.config.is_conditional:
+            self._check_conditions(performance_ids, melody_ids, style)
+        if use_cache and cache is None:
+            cache = PerformanceCache(self.config.num_hidden_layers)
+
+        before = 0 if cache is None else cache.get_seq_length()
+        hidden_states = self.event_embedding(input_ids)
+        hidden_states, bias = self._place(hidden_states, attention_mask, before)
+        output, states, weights, cross_weights = self.decoder(
+            hidden_states, bias, encoder_hidden_states, encoder_attention_bias, cache
+        )
+        return TransformerAutoencoderOutput(
+            last_hidden_state=output,
+            cache=cache,
+            encoder_hidden_states=encoder_hidden_states,
+            encoder_attention_bias=encoder_attention_bias,
+            style=encoding_style,
+            hidden_states=states if output_hidden_states else None,
+            attentions=weights if output_attentions else None,
+            cross_attentions=cross_weights if output_attentions and self.config.is_conditional else None,
+        )
+
+    def _place(self, hidden_states: Tensor, attention_mask: Tensor | None, before: int) -> tuple[Tensor, Tensor | None]:
+        """Embeddings of the events after the first `before` with their timing signal, and the bias of causal attention.
+
+        Positions count from the first event that is not padding.
+        """
+        count = hidden_states.shape[1]
+        total = before + count
+        padded = None if attention_mask is None else attention_mask[:, :total] == 0
+        if padded is None or not bool(padded[:, 0].any()):
+            hidden_states = hidden_states + self._timing_of(before, count, hidden_states)
+            padded = None
+        else:
+            padded = padded.long().cumprod(dim=1).bool()  # at the beginning alone
+            positions = torch.arange(before, total, device=padded.device) - padded.sum(dim=1, keepdim=True)
+            timing = self._timing_of(0, total, hidden_states)
+            hidden_states = hidden_states + timing[positions.clamp(min=0)]
+        if count == 1 and padded is None:
+            return hidden_states, None
+        ahead = torch.ones(count, total, dtype=torch.bool, device=hidden_states.device).triu_(before + 1)
+        if padded is not None:
+            ahead = ahead | padded[:, None, None]
+        return hidden_states, torch.zeros_like(ahead, dtype=hidden_states.dtype).masked_fill_(ahead, MASKED)
+
+
+class TransformerAutoencoderForConditionalGeneration(TransformerAutoencoderPreTrainedModel, GenerationMixin):
+    r"""
+    Piano performances, event by event: alone (Music Transformer), in the style of a performance, around a melody, or both.
+
+    Sequences are ids of performance events and start with one 0, whose embedding is the zero vector: `[0, e0, e1, ...]`.
+    `TransformerAutoencoderProcessor` makes them from MIDI and turns them back.
+
+    Example:
+
+    ```python
+    >>> folder = bundled("transformer-autoencoder-piano")
+    >>> model = TransformerAutoencoderForConditionalGeneration.from_pretrained(folder).eval()
+    >>> processor = TransformerAutoencoderProcessor.from_pretrained(folder)
+    >>> inputs = processor(style="nocturne.mid", melody="tune.mid", return_tensors="pt")
+    >>> ids = model.generate(**inputs, max_new_tokens=1024, do_sample=True, temperature=0.95, seed=1)
+    >>> midi = processor.decode(ids[0])
+    ```
+    """
+
+    _tied_weights_keys = {"lm_head.weight": "model.event_embedding.weight"}
+
+    def __init__(self, config: TransformerAutoencoderConfig):
+        super().__init__(config)
+        self.model = TransformerAutoencoderModel(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()
+
+    def encode_style(self, performance_ids: Tensor, performance_attention_mask: Tensor | None = None) -> Tensor:
+        """See [`TransformerAutoencoderModel.encode_style`]."""
+        return self.model.encode_style(performance_ids, performance_attention_mask)
+
+    def encode(self, **conditions: Tensor | None) -> Encoding:
+        """See [`TransformerAutoencoderModel.encode`]."""
+        return self.model.encode(**conditions)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        performance_ids: Tensor | None = None,
+        performance_attention_mask: Tensor | None = None,
+        melody_ids: Tensor | None = None,
+        melody_attention_mask: Tensor | None = None,
+        style: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_bias: Tensor | None = None,
+        cache: Cache | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int = 0,
+        **kwargs,
+    ) -> TransformerAutoencoderOutput:
+        r"""
+        Args:
+            labels (`Tensor` of shape (B, T), *optional*): as in every causal language model of transformers the same as
+                `input_ids`; they are shifted inside. Where a label is 0 or -100 nothing is asked.
+            logits_to_keep (`int`): logits of so many last events; 0: of all.
+            input_ids and all others: see [`TransformerAutoencoderModel`].
+        """
+        output = self.model(
+            input_ids,
+            attention_mask=attention_mask,
+            performance_ids=performance_ids,
+            performance_attention_mask=performance_attention_mask,
+            melody_ids=melody_ids,
+            melody_attention_mask=melody_attention_mask,
+            style=style,
+            encoder_hidden_states=encoder_hidden_states,
+            encoder_attention_bias=encoder_attention_bias,
+            cache=cache,
+            use_cache=use_cache,
+            **kwargs,
+        )
+        output.logits = self.lm_head(output.last_hidden_state[:, -logits_to_keep:])
+        if labels is not None:
+            output.loss = self._loss(output.logits, labels)
+        return output
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross entropy of the events that are asked for; with tensor2tensor's label smoothing in training."""
+        targets = labels[:, 1:].flatten()
+        targets = targets.masked_fill(targets == self.config.pad_token_id, -100)
+        rows = logits[:, :-1].flatten(0, 1).float()
+        smoothing = self.config.label_smoothing if self.training else 0.0
+        if not smoothing:
+            return F.cross_entropy(rows, targets)
+        # tensor2tensor spreads over all *other* events, and subtracts the least that the loss can be.
+        others = rows.shape[-1] - 1
+        least = -(1 - smoothing) * torch.tensor(1 - smoothing).log() - smoothing * torch.tensor(smoothing / others).log()
+        return F.cross_entropy(rows, targets, label_smoothing=smoothing * (others + 1) / others) - least
+
+    @torch.no_grad()
+    def generate(
+        self,
+        input_ids: Tensor | None = None,
+        *args,
+        attention_mask: Tensor | None = None,
+        performance_ids: Tensor | None = None,
+        performance_attention_mask: Tensor | None = None,
+        melody_ids: Tensor | None = None,
+        melody_attention_mask: Tensor | None = None,
+        style: Tensor | None = None,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
+        **kwargs,
+    ):
+        r"""
+        Writes performances: everything that transformers' `generate` takes, and the following.
+
+        It goes on as long as it is asked to. When the `context_length` of the configuration is full, the decoder forgets the
+        older half of what it hears and reads the rest anew as if the piece began there, as it knows from training on
+        crops; so each event costs about the same, wherever it stands. The melody and the style it hears throughout.
+
+        Args:
+            input_ids (`Tensor` of shape (B, P), *optional*): primers to continue, padded with 0 at the beginning; the 0 that
+                starts a sequence is put there where it is missing. None: begin at the beginning.
+            attention_mask (`Tensor` of shape (B, P), *optional*): 0 where a primer is padded; default: before the 0 that
+                stands before the first event.
+            performance_ids, performance_attention_mask, melody_ids, melody_attention_mask (`Tensor`, *optional*):
+                What is listened to, see [`TransformerAutoencoderModel.encode`].
+            style (`Tensor` of shape (B, hidden_size) or (hidden_size,), *optional*): stored or mixed styles, in place of
+                `performance_ids`; see [`mix_styles`].
+            seed (`int`, *optional*): makes the draws reproducible, whatever else draws at the same time.
+            generator (`torch.Generator`, *optional*): the same, as an object that goes on.
+            kwargs: `max_new_tokens`, `do_sample`, `temperature`, `top_k`, `top_p`, `num_return_sequences`,
+                `eos_token_id` (None: never stop by itself), `streamer`, `stopping_criteria`, ...
+
+        Returns:
+            `Tensor` of shape (B, 1 + P + new): starts, primers and what was written, padded with 0 at the end.
+
+        Raises:
+            ValueError: conditions that do not fit this model or one another, or both a seed and a generator.
+        """
+        if seed is not None and generator is not None:
+            raise ValueError("Give a seed or a generator, not both.")
+        if style is not None and style.dim() == 1:
+            style = style.unsqueeze(0)
+        conditions = [value for value in (performance_ids, melody_ids, style) if value is not None]
+        batch_size = max([len(value) for value in conditions], default=1)
+        device = self.device
+        if input_ids is not None and input_ids.dim() != 2:
+            raise ValueError(f"input_ids must have the shape (batch, events), got {tuple(input_ids.shape)}.")
+        batch_size = batch_size if input_ids is None else max(batch_size, len(input_ids))
+        sizes = {len(value) for value in [*conditions, *([] if input_ids is None else [input_ids])]}
+        if not sizes <= {1, batch_size}:
+            raise ValueError(f"Primers, styles and melodies must come in equal numbers, or one for all; got {sorted(sizes)}.")
+        input_ids, attention_mask = prepare_primer(input_ids, attention_mask, batch_size, device)
+        if self.config.vocab_size <= int(input_ids.max()) or int(input_ids.min()) < 0:
+            raise ValueError(f"Events are 0 to {self.config.vocab_size - 1}; the primer holds others.")
+        if self.config.is_conditional:
+            encoding = self.model.encode(
+                performance_ids, performance_attention_mask, melody_ids, melody_attention_mask, style
+            )
+            kwargs["encoder_hidden_states"] = encoding.hidden_states.expand(batch_size, -1, -1)
+            kwargs["encoder_attention_bias"] = encoding.attention_bias.expand(batch_size, -1, -1, -1)
+        else:
+            self.model._check_conditions(performance_ids, melody_ids, style)
+        if kwargs.get("use_cache", True) and kwargs.get("cache") is None:
+            kwargs["use_cache"], kwargs["cache"] = True, PerformanceCache(self.config.num_hidden_layers)
+        if kwargs.get("num_beams", 1) == 1 and kwargs.get("custom_generate") is None:
+            if seed is not None:
+                generator = torch.Generator(device).manual_seed(seed)
+            kwargs["custom_generate"] = decode_tokens(generator, kwargs.get("streamer"))
+        elif seed is not None or generator is not None:
+            raise ValueError("Beam search and other custom ways to decode take no seed: they are not drawn here.")
+        return super().generate(input_ids, *args, attention_mask=attention_mask, **kwargs)
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: Tensor,
+        next_sequence_length: int | None = None,
+        cache: Cache | None = None,
+        attention_mask: Tensor | None = None,
+        **kwargs,
+    ) -> dict:
+        """What `forward` gets for the next event: those in the window that the cache does not know yet."""
+        start = window_start(input_ids.shape[1], self.config.context_length)
+        known = start
+        if isinstance(cache, PerformanceCache):
+            if cache.start != start:
+                cache.move(start)
+            known += cache.get_seq_length()
+        elif cache is not None and start:
+            raise ValueError(
+                f"Beyond {self.config.context_length} events only a PerformanceCache can follow the window, "
+                f"not a {type(cache).__name__}."
+            )
+        elif cache is not None:
+            known = cache.get_seq_length()
+        return {
+            "input_ids": input_ids[:, known:],
+            "attention_mask": None if attention_mask is None else attention_mask[:, start:],
+            "cache": cache,
+            "use_cache": kwargs.get("use_cache"),
+            "encoder_hidden_states": kwargs.get("encoder_hidden_states"),
+            "encoder_attention_bias": kwargs.get("encoder_attention_bias"),
+            "logits_to_keep": 1,
+            **{name: kwargs[name] for name in ("output_attentions", "output_hidden_states") if name in kwargs},
+        }
+
+
+def mix_styles(styles: Tensor, weights: Tensor | list[float] | None = None) -> Tensor:
+    """One style from several: their weighted mean.
+
+    Args:
+        styles (`Tensor` of shape (N, hidden_size)): style vectors, see [`TransformerAutoencoderModel.encode_style`].
+        weights (`Tensor` of shape (N,), *optional*): divided by their sum; equal by default. Weights below 0 lead away
+            from a style, as in `[1.5, -0.5]`.
+
+    Returns:
+        (hidden_size,)
+
+    Raises:
+        ValueError: shapes do not fit, or the weights add up to nothing.
+    """
+    if styles.dim() != 2 or not len(styles):
+        raise ValueError(f"styles must have the shape (N, hidden_size) with N at least 1, got {tuple(styles.shape)}.")
+    weights = torch.ones(len(styles)) if weights is None else torch.as_tensor(weights, dtype=torch.float32)
+    if weights.shape != styles.shape[:1] or not bool(torch.isfinite(weights).all()):
+        raise ValueError(f"weights must be {len(styles)} finite numbers, one for each style; got {weights.tolist()}.")
+    if abs(float(weights.sum())) < 1e-6:
+        raise ValueError(f"The weights {weights.tolist()} add up to nothing; there is no mean of them.")
+    return (weights / weights.sum()).to(styles) @ styles
+
+
+__all__ = [
+    "Encoding",
+    "TransformerAutoencoderForConditionalGeneration",
+    "TransformerAutoencoderModel",
+    "TransformerAutoencoderOutput",
+    "TransformerAutoencoderPreTrainedModel",
+    "mix_styles",
+]
