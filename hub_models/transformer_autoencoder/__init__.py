@@ -1,4 +1,4 @@
-"""Transformer Autoencoder and Music Transformer: piano performances, styles and melodies, registered with the Auto classes."""
+"""Transformer Autoencoder and Music Transformer: piano performances, styles, melodies; registered with the Auto classes."""
 
 from transformers import AutoConfig, AutoModel
 

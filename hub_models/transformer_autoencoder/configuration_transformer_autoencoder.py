@@ -140,7 +140,7 @@ class TransformerAutoencoderConfig(PreTrainedConfig):
     def validate_architecture(self):
         """Refuses numbers that no model can have; part of `@strict`."""
         widths = ("hidden_size", "total_key_size", "total_value_size", "intermediate_size", "num_attention_heads")
-        limits = {name: MAX_WIDTH for name in widths} | {
+        limits = dict.fromkeys(widths, MAX_WIDTH) | {
             "vocab_size": MAX_VOCABULARY,
             "melody_vocab_size": MAX_VOCABULARY,
             "num_hidden_layers": MAX_LAYERS,
@@ -155,7 +155,8 @@ class TransformerAutoencoderConfig(PreTrainedConfig):
         for name in ("total_key_size", "total_value_size"):
             if getattr(self, name) % self.num_attention_heads:
                 raise ValueError(
-                    f"{_FIELD_OF[name]} must be a multiple of the {self.num_attention_heads} heads, got {getattr(self, name)}."
+                    f"{_FIELD_OF[name]} must be a multiple of the {self.num_attention_heads} heads, "
+                    f"got {getattr(self, name)}."
                 )
         for name in ("dropout", "attention_dropout", "activation_dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:  # NaN fails this too
@@ -260,9 +261,7 @@ PRESETS: dict[str, dict] = {
     "t_len2048_h384_att512_fs1024_n8_dropout15": _score2perf(8, 0.15, **_ABSOLUTE),
     "t_rel_len2048_h384_att512_fs1024_n10_dropout30": _score2perf(10, 0.3),
     "t_len2048_h384_att512_fs1024_n10_dropout30": _score2perf(10, 0.3, **_ABSOLUTE),
-    "t_rel_len2048_dropout15_tiny": _score2perf(
-        8, 0.15, hidden_size=128, intermediate_size=512, num_attention_heads=4
-    ),
+    "t_rel_len2048_dropout15_tiny": _score2perf(8, 0.15, hidden_size=128, intermediate_size=512, num_attention_heads=4),
     "transformer_tpu": _TENSOR2TENSOR,
     "score2perf_transformer_base": _TENSOR2TENSOR,
     "unconditional_model_16": _PUBLISHED,

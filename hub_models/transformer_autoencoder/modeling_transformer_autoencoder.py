@@ -1,4 +1,18 @@
-"""Transformer Autoencoder: a decoder of piano performances, and what it listens to: a style, a melody, or both."""
+# Copyright 2026 The Encore Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Transformer Autoencoder: a decoder of piano performances, and what it listens to: a style, a melody, or both
+(Choi et al., 2020)."""
 
 from dataclasses import dataclass
 
@@ -9,12 +23,13 @@ from torch import Tensor, nn
 from transformers import GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import Cache
-from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput, can_return_tuple
+from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
-from .attention import MASKED, CrossAttention, PerformanceCache, RelativePositions, SelfAttention, timing_signal
+from .attention import MASKED, CrossAttention, PerformanceCache, RelativePositions, SelfAttention
 from .configuration_transformer_autoencoder import TransformerAutoencoderConfig
 from .generation import decode_tokens, prepare_primer, window_start
+from .layers import EventEmbedding, EventEncoder, Stack, TimingSignal, TransformerAutoencoderLayer
 
 
 @dataclass
@@ -31,7 +46,7 @@ class TransformerAutoencoderOutput(ModelOutput):
         encoder_attention_bias (`Tensor` of shape (B, 1, 1, S), *optional*): what was added to the logits of attending to it.
         style (`Tensor` of shape (B, hidden_size), *optional*): the style vectors.
         hidden_states (`tuple` of `Tensor` (B, T, hidden_size), *optional*): input of the decoder's first layer and output of
-            each, before the last norm; with `output_hidden_states`.
+            each, the last after the last norm; with `output_hidden_states`.
         attentions, cross_attentions (`tuple` of `Tensor` (B, heads, T, S), *optional*): weights of the decoder's layers;
             with `output_attentions`.
     """
@@ -59,7 +74,6 @@ class Encoding(ModelOutput):
         style (`Tensor` of shape (B, hidden_size), *optional*): the style vectors in it.
         performance_hidden_states, melody_hidden_states (`Tensor` of shape (B, S, hidden_size), *optional*): outputs of the
             encoders.
-        attentions (`dict` from `"performance"` and `"melody"` to tuples of `Tensor` (B, heads, S, S), *optional*)
     """
 
     hidden_states: Tensor | None = None
@@ -67,100 +81,6 @@ class Encoding(ModelOutput):
     style: Tensor | None = None
     performance_hidden_states: Tensor | None = None
     melody_hidden_states: Tensor | None = None
-    attentions: dict[str, tuple[Tensor, ...]] | None = None
-
-
-class EventEmbedding(nn.Embedding):
-    """Events as vectors, times the square root of their width; padding, which also starts a sequence, is the zero vector."""
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """(B, T) ids to (B, T, H)."""
-        return super().forward(ids) * (self.embedding_dim**0.5 * (ids != 0).unsqueeze(-1))
-
-
-class TransformerAutoencoderLayer(GradientCheckpointingLayer):
-    """Self-attention, attention to what is listened to, feed-forward; each adds to its input what it makes of its norm."""
-
-    def __init__(self, config: TransformerAutoencoderConfig, is_decoder: bool):
-        super().__init__()
-        norm = (config.hidden_size, config.layer_norm_eps)
-        self.dropout, self.activation_dropout = config.dropout, config.activation_dropout
-        self.self_attention_norm = nn.LayerNorm(*norm)
-        self.self_attention = SelfAttention(config, is_causal=is_decoder)
-        self.cross_attention = None
-        if is_decoder and config.is_conditional:
-            self.cross_attention_norm = nn.LayerNorm(*norm)
-            self.cross_attention = CrossAttention(config)
-        self.feed_forward_norm = nn.LayerNorm(*norm)
-        self.feed_forward_in = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.feed_forward_out = nn.Linear(config.intermediate_size, config.hidden_size)
-
-    def forward(
-        self,
-        hidden_states: Tensor,
-        bias: Tensor | None,
-        encoding: Tensor | None = None,
-        encoding_bias: Tensor | None = None,
-        cache: Cache | None = None,
-        layer_index: int = 0,
-        kept: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """(B, T, H) to (B, T, H), and the weights of both attentions; see [`Stack.forward`] for the arguments."""
-        added, weights = self.self_attention(self.self_attention_norm(hidden_states), bias, cache, layer_index)
-        hidden_states = hidden_states + F.dropout(added, self.dropout, self.training)
-        cross_weights = None
-        if self.cross_attention is not None:
-            normed = self.cross_attention_norm(hidden_states)
-            added, cross_weights = self.cross_attention(normed, encoding, encoding_bias, cache, layer_index)
-            hidden_states = hidden_states + F.dropout(added, self.dropout, self.training)
-        inner = self.feed_forward_in(self.feed_forward_norm(hidden_states)).relu()
-        added = self.feed_forward_out(F.dropout(inner, self.activation_dropout, self.training))
-        if kept is not None:
-            added = added * kept
-        return hidden_states + F.dropout(added, self.dropout, self.training), weights, cross_weights
-
-
-class Stack(nn.Module):
-    """Layers and a last norm: the decoder, or one of the encoders."""
-
-    def __init__(self, config: TransformerAutoencoderConfig, is_decoder: bool):
-        super().__init__()
-        count = config.num_hidden_layers if is_decoder else config.num_layers_of_encoders
-        self.layers = nn.ModuleList(TransformerAutoencoderLayer(config, is_decoder) for _ in range(count))
-        self.norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
-        self.dropout = config.dropout
-        self.gradient_checkpointing = False
-
-    def forward(
-        self,
-        hidden_states: Tensor,
-        bias: Tensor | None,
-        encoding: Tensor | None = None,
-        encoding_bias: Tensor | None = None,
-        cache: Cache | None = None,
-        kept: Tensor | None = None,
-    ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """
-        Args:
-            hidden_states (`Tensor` of shape (B, T, H)): embeddings with their timing signal.
-            bias (`Tensor`, *optional*, broadcastable to (B, 1, T, S)): added to the logits of self-attention.
-            encoding (`Tensor` of shape (B, S, encoding_size), *optional*): what a decoder listens to.
-            encoding_bias (`Tensor` of shape (B, 1, 1, S), *optional*): added to the logits of attending to it.
-            cache (`Cache`, *optional*): what is known of the events before.
-            kept (`Tensor` of shape (B, T, 1), *optional*): 0 where feed-forward layers shall add nothing.
-
-        Returns:
-            The output after the last norm, (B, T, H); the input of every layer and the output of the last; and the weights
-            of both attentions by layer.
-        """
-        hidden_states = F.dropout(hidden_states, self.dropout, self.training)
-        states, weights, cross_weights = [hidden_states], [], []
-        for index, layer in enumerate(self.layers):
-            hidden_states, heard, listened = layer(hidden_states, bias, encoding, encoding_bias, cache, index, kept)
-            states.append(hidden_states)
-            weights.append(heard)
-            cross_weights.append(listened)
-        return self.norm(hidden_states), tuple(states), tuple(weights), tuple(cross_weights)
 
 
 class TransformerAutoencoderPreTrainedModel(PreTrainedModel):
@@ -172,6 +92,11 @@ class TransformerAutoencoderPreTrainedModel(PreTrainedModel):
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
     _no_split_modules = ["TransformerAutoencoderLayer"]
+    _can_record_outputs = {
+        "hidden_states": OutputRecorder(TransformerAutoencoderLayer, index=0, layer_name="decoder"),
+        "attentions": OutputRecorder(SelfAttention, index=1, layer_name="decoder"),
+        "cross_attentions": OutputRecorder(CrossAttention, index=1, layer_name="decoder"),
+    }
 
     # tensor2tensor's rules for every module; transformers' defaults would overwrite them.
     # trf-ignore: TRF018
@@ -192,14 +117,13 @@ class TransformerAutoencoderPreTrainedModel(PreTrainedModel):
             init.ones_(module.weight)
             init.zeros_(module.bias)
         elif isinstance(module, nn.Linear):
-            if module.bias is None and module.out_features == self.config.vocab_size:
-                init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5)
-                return
             init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 init.zeros_(module.bias)
         elif isinstance(module, TransformerAutoencoderModel) and module.encoder_offset is not None:
-            init.normal_(module.encoder_offset, mean=0.0, std=0.02)
+            init.normal_(module.encoder_offset, mean=0.0, std=module.encoder_offset.shape[0] ** -0.5)
+        elif isinstance(module, TransformerAutoencoderForConditionalGeneration):
+            init.normal_(module.lm_head.weight, mean=0.0, std=module.lm_head.in_features**-0.5)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs):
@@ -225,7 +149,7 @@ class TransformerAutoencoderPreTrainedModel(PreTrainedModel):
         except SafetensorError as error:
             raise ValueError(f"The weights of {pretrained_model_name_or_path} are damaged: {error}.") from error
         unexpected = report["unexpected_keys"]
-        if cls.__name__ == "TransformerAutoencoderModel":  # the network without its output layer
+        if cls is TransformerAutoencoderModel:  # the network without its output layer
             unexpected = [key for key in unexpected if not key.startswith("lm_head.")]
         misfits = {
             "missing": report["missing_keys"],
@@ -257,16 +181,17 @@ class TransformerAutoencoderModel(TransformerAutoencoderPreTrainedModel):
         super().__init__(config)
         self.event_embedding = EventEmbedding(config.vocab_size, config.hidden_size)
         self.decoder = Stack(config, is_decoder=True)
+        self.timing = TimingSignal(config)
         self.performance_encoder = self.melody_encoder = self.encoder_offset = None
+        # CODEPATH: all but unconditional_model_16 and others of the plain Music Transformer
         if config.is_conditional:  # tensor2tensor's target space embedding, of the one space that there is
             self.encoder_offset = nn.Parameter(torch.empty(config.hidden_size))
+        # CODEPATH: performance_transformer, baseline_performance_transformer, melody_performance_transformer
         if config.performance_encoder != "none":
-            self.performance_embedding = EventEmbedding(config.vocab_size, config.hidden_size)
-            self.performance_encoder = Stack(config, is_decoder=False)
+            self.performance_encoder = EventEncoder(config, config.vocab_size)
+        # CODEPATH: melody_conditioned_model_16, baseline_melody_transformer, melody_performance_transformer
         if config.melody_encoder:
-            self.melody_embedding = EventEmbedding(config.melody_vocab_size, config.hidden_size)
-            self.melody_encoder = Stack(config, is_decoder=False)
-        self._timing = torch.empty(0, config.hidden_size)  # computed when needed, see `_timing_of`
+            self.melody_encoder = EventEncoder(config, config.melody_vocab_size)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -276,23 +201,6 @@ class TransformerAutoencoderModel(TransformerAutoencoderPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module):
         """Another table of the decoder's events."""
         self.event_embedding = value
-
-    def _timing_of(self, first: int, count: int, like: Tensor) -> Tensor:
-        """Timing signal of `count` positions from `first` on, (count, H), in the type and on the device of `like`."""
-        if len(self._timing) < first + count or self._timing.device != like.device or self._timing.dtype != like.dtype:
-            length = max(first + count, self.config.context_length)
-            self._timing = timing_signal(length, self.config.hidden_size, like.device).to(like.dtype)
-        return self._timing[first : first + count]
-
-    def _encode_with(self, stack: Stack, embedding: nn.Module, ids: Tensor, mask: Tensor | None):
-        """Output (B, S, H), padding bias (B, 1, 1, S) or None where nothing is padded, and attention weights."""
-        heard = ids != 0 if mask is None else (ids != 0) & mask.bool()
-        hidden_states = embedding(ids * heard) + self.encoder_offset
-        hidden_states = hidden_states + self._timing_of(0, ids.shape[1], hidden_states)
-        bias = torch.zeros_like(heard, dtype=hidden_states.dtype).masked_fill_(~heard, MASKED)[:, None, None]
-        kept = heard.unsqueeze(-1).to(hidden_states.dtype) if self.config.original_quirks else None
-        output, _, weights, _ = stack(hidden_states, bias, kept=kept)
-        return output, bias, weights
 
     def encode_style(self, performance_ids: Tensor, performance_attention_mask: Tensor | None = None) -> Tensor:
         """Style vectors of performances: the mean over time of the encoder's output (paper section 3.2).
@@ -307,20 +215,13 @@ class TransformerAutoencoderModel(TransformerAutoencoderPreTrainedModel):
         Raises:
             ValueError: this model has no styles.
         """
+        # CODEPATH: performance_transformer and melody_performance_transformer have styles
         if self.config.performance_encoder != "style":
             raise ValueError(
                 f"This model has no styles: its performance_encoder is {self.config.performance_encoder!r}, not 'style'."
             )
-        output, bias, _ = self._encode_with(
-            self.performance_encoder, self.performance_embedding, performance_ids, performance_attention_mask
-        )
-        return self._style_of(output, bias)
-
-    def _style_of(self, output: Tensor, bias: Tensor) -> Tensor:
-        if self.config.original_quirks:
-            return output.mean(dim=1)
-        heard = (bias[:, 0, 0] == 0).unsqueeze(-1).to(output.dtype)
-        return (output * heard).sum(dim=1) / heard.sum(dim=1).clamp(min=1)
+        encoder = self.performance_encoder
+        return encoder.mean(*encoder(performance_ids, performance_attention_mask, self.encoder_offset))
 
     def encode(
         self,
@@ -343,33 +244,29 @@ class TransformerAutoencoderModel(TransformerAutoencoderPreTrainedModel):
             ValueError: what this model needs is missing, or there is something that it cannot hear.
         """
         self._check_conditions(performance_ids, melody_ids, style)
-        attentions, performance, bias, melody = {}, None, None, None
+        performance = bias = melody = melody_bias = None
         if performance_ids is not None:
-            performance, bias, attentions["performance"] = self._encode_with(
-                self.performance_encoder, self.performance_embedding, performance_ids, performance_attention_mask
-            )
+            performance, bias = self.performance_encoder(performance_ids, performance_attention_mask, self.encoder_offset)
+            # CODEPATH: performance_transformer, melody_performance_transformer; the baseline attends to the sequence
             if self.config.performance_encoder == "style":
-                style = self._style_of(performance, bias)
+                style = self.performance_encoder.mean(performance, bias)
         if melody_ids is not None:
-            melody, melody_bias, attentions["melody"] = self._encode_with(
-                self.melody_encoder, self.melody_embedding, melody_ids, melody_attention_mask
-            )
+            melody, melody_bias = self.melody_encoder(melody_ids, melody_attention_mask, self.encoder_offset)
         if style is None:
-            hidden_states, bias = (performance, bias) if melody is None else (melody, melody_bias)
+            hidden_states, attention_bias = (performance, bias) if melody is None else (melody, melody_bias)
         else:
             # The original's bias of the style: the mean of its performance's. It matters where it is added to another.
-            quirk = self.config.original_quirks and bias is not None
-            style_bias = bias.mean(dim=-1, keepdim=True) if quirk else style.new_zeros(len(style), 1, 1, 1)
-            hidden_states, bias = style.unsqueeze(1), style_bias
+            is_original = self.config.original_quirks and bias is not None
+            style_bias = bias.mean(dim=-1, keepdim=True) if is_original else style.new_zeros(len(style), 1, 1, 1)
+            hidden_states, attention_bias = style.unsqueeze(1), style_bias
             if melody is not None:
-                hidden_states, bias = self._aggregate(melody, melody_bias, hidden_states, style_bias)
+                hidden_states, attention_bias = self._aggregate(melody, melody_bias, hidden_states, style_bias)
         return Encoding(
             hidden_states=hidden_states,
-            attention_bias=bias,
+            attention_bias=attention_bias,
             style=style,
             performance_hidden_states=performance,
             melody_hidden_states=melody,
-            attentions=attentions,
         )
 
     def _aggregate(self, melody: Tensor, melody_bias: Tensor, style: Tensor, style_bias: Tensor) -> tuple[Tensor, Tensor]:
@@ -388,6 +285,7 @@ class TransformerAutoencoderModel(TransformerAutoencoderPreTrainedModel):
     def _check_conditions(self, performance_ids: Tensor | None, melody_ids: Tensor | None, style: Tensor | None):
         kind = self.config.performance_encoder
         hears = {"none": "no performance", "style": "performance_ids or style", "sequence": "performance_ids"}[kind]
+        # CODEPATH: melody_conditioned_model_16, baseline_melody_transformer, melody_performance_transformer
         hears += " and melody_ids" if self.config.melody_encoder else " and no melody"
         given = {"performance_ids": performance_ids, "style": style, "melody_ids": melody_ids}
         given = [name for name, value in given.items() if value is not None]
@@ -400,7 +298,7 @@ class TransformerAutoencoderModel(TransformerAutoencoderPreTrainedModel):
         if not fits:
             raise ValueError(f"This model hears {hears}; it was given {' and '.join(given) or 'neither'}.")
 
-    @can_return_tuple
+    @capture_outputs
     def forward(
         self,
         input_ids: Tensor,
@@ -414,8 +312,7 @@ class TransformerAutoencoderModel(TransformerAutoencoderPreTrainedModel):
         encoder_attention_bias: Tensor | None = None,
         cache: Cache | None = None,
         use_cache: bool | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
+        **kwargs,
     ) -> TransformerAutoencoderOutput:
         r"""
         Args:
@@ -428,35 +325,28 @@ class TransformerAutoencoderModel(TransformerAutoencoderPreTrainedModel):
             encoder_attention_bias (`Tensor` of shape (B, 1, 1, S), *optional*): what belongs to it.
             cache (`Cache`, *optional*): what is known of earlier events; `input_ids` then holds those that follow.
             use_cache (`bool`, *optional*): make a cache where there is none.
-            output_attentions, output_hidden_states (`bool`, *optional*): see [`TransformerAutoencoderOutput`].
+            kwargs: `output_attentions`, `output_hidden_states`, see [`TransformerAutoencoderOutput`].
         """
-        encoding_style = style
-        if self.config.is_conditional and encoder_hidden_states is None:
-            encoding = self.encode(
-                performance_ids, performance_attention_mask, melody_ids, melody_attention_mask, style
-            )
-            encoder_hidden_states, encoder_attention_bias = encoding.hidden_states, encoding.attention_bias
-            encoding_style = encoding.style
-        elif not self.config.is_conditional:
+        # CODEPATH: unconditional_model_16 and others of the plain Music Transformer listen to nothing
+        if not self.config.is_conditional:
             self._check_conditions(performance_ids, melody_ids, style)
+        elif encoder_hidden_states is None:
+            encoding = self.encode(performance_ids, performance_attention_mask, melody_ids, melody_attention_mask, style)
+            encoder_hidden_states, encoder_attention_bias = encoding.hidden_states, encoding.attention_bias
+            style = encoding.style
         if use_cache and cache is None:
             cache = PerformanceCache(self.config.num_hidden_layers)
 
         before = 0 if cache is None else cache.get_seq_length()
         hidden_states = self.event_embedding(input_ids)
         hidden_states, bias = self._place(hidden_states, attention_mask, before)
-        output, states, weights, cross_weights = self.decoder(
-            hidden_states, bias, encoder_hidden_states, encoder_attention_bias, cache
-        )
+        output = self.decoder(hidden_states, bias, encoder_hidden_states, encoder_attention_bias, cache)
         return TransformerAutoencoderOutput(
             last_hidden_state=output,
             cache=cache,
             encoder_hidden_states=encoder_hidden_states,
             encoder_attention_bias=encoder_attention_bias,
-            style=encoding_style,
-            hidden_states=states if output_hidden_states else None,
-            attentions=weights if output_attentions else None,
-            cross_attentions=cross_weights if output_attentions and self.config.is_conditional else None,
+            style=style,
         )
 
     def _place(self, hidden_states: Tensor, attention_mask: Tensor | None, before: int) -> tuple[Tensor, Tensor | None]:
@@ -468,13 +358,12 @@ class TransformerAutoencoderModel(TransformerAutoencoderPreTrainedModel):
         total = before + count
         padded = None if attention_mask is None else attention_mask[:, :total] == 0
         if padded is None or not bool(padded[:, 0].any()):
-            hidden_states = hidden_states + self._timing_of(before, count, hidden_states)
+            hidden_states = hidden_states + self.timing(total, hidden_states)[before:]
             padded = None
         else:
             padded = padded.long().cumprod(dim=1).bool()  # at the beginning alone
             positions = torch.arange(before, total, device=padded.device) - padded.sum(dim=1, keepdim=True)
-            timing = self._timing_of(0, total, hidden_states)
-            hidden_states = hidden_states + timing[positions.clamp(min=0)]
+            hidden_states = hidden_states + self.timing(total, hidden_states)[positions.clamp(min=0)]
         if count == 1 and padded is None:
             return hidden_states, None
         ahead = torch.ones(count, total, dtype=torch.bool, device=hidden_states.device).triu_(before + 1)
@@ -629,10 +518,13 @@ class TransformerAutoencoderForConditionalGeneration(TransformerAutoencoderPreTr
         batch_size = batch_size if input_ids is None else max(batch_size, len(input_ids))
         sizes = {len(value) for value in [*conditions, *([] if input_ids is None else [input_ids])]}
         if not sizes <= {1, batch_size}:
-            raise ValueError(f"Primers, styles and melodies must come in equal numbers, or one for all; got {sorted(sizes)}.")
+            raise ValueError(
+                f"Primers, styles and melodies must come in equal numbers, or one for all; got {sorted(sizes)}."
+            )
         input_ids, attention_mask = prepare_primer(input_ids, attention_mask, batch_size, device)
         if self.config.vocab_size <= int(input_ids.max()) or int(input_ids.min()) < 0:
             raise ValueError(f"Events are 0 to {self.config.vocab_size - 1}; the primer holds others.")
+        # CODEPATH: unconditional_model_16 and others of the plain Music Transformer listen to nothing
         if self.config.is_conditional:
             encoding = self.model.encode(
                 performance_ids, performance_attention_mask, melody_ids, melody_attention_mask, style
