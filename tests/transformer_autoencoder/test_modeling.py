@@ -95,11 +95,9 @@ def test_keys_after_the_query_get_what_the_original_leaves_there():
     absolute = relative_to_absolute(by_distance)
     for i in range(4):
         for j in range(4):
-            if j <= i:
-                expected = by_distance[i, 3 - i + j]
-            else:  # the next row's farthest distances, after one zero
-                expected = 0.0 if j == i + 1 else by_distance[i + 1, j - i - 2]
-            assert absolute[i, j] == expected
+            # After the query: one zero, then the next row's farthest distances.
+            leftover = 0.0 if j == i + 1 else by_distance[min(i + 1, 3), max(j - i - 2, 0)]
+            assert absolute[i, j] == (by_distance[i, 3 - i + j] if j <= i else leftover)
 
 
 def test_skewing_back_and_forth_is_the_identity_on_causal_weights():
