@@ -34,10 +34,17 @@ class TrainingArguments:
     )
     seed: int = option(0, "decides data order, augmentation, noise and initial weights")
 
+    optimizer: str = option(
+        "adamw",
+        "muon: for weight matrices, and AdamW for the rest; learns more from each example, at some cost of each step",
+        choices=["adamw", "muon"],
+    )
     learning_rate: float = option(1e-3, "the initial rate")
     minimum_learning_rate: float = option(0.0, "where the cosine and exponential schedules end")
     schedule: str = option(
-        "constant", "how the rate changes from step to step", choices=["constant", "cosine", "exponential"]
+        "constant",
+        "how the rate changes from step to step; rsqrt: with the root of the step, from the end of the warm-up on",
+        choices=["constant", "cosine", "exponential", "rsqrt"],
     )
     decay_rate: float = option(0.9999, "exponential schedule: factor per step on what is above the minimum")
     warmup_steps: int = option(0, "steps over which the rate rises linearly from 0")

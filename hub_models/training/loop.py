@@ -36,6 +36,7 @@ from .checkpoints import (
 from .data_order import ExampleKey, MicroBatches
 from .ema import ExponentialMovingAverage
 from .media import Media, log_media
+from .muon import MuonWithAdamW
 from .schedules import learning_rate_schedule
 
 Metrics = dict[str, torch.Tensor]
@@ -112,12 +113,7 @@ def train(accelerator: Accelerator, arguments: TrainingArguments, task: Training
 
     if accelerator.distributed_type == DistributedType.DEEPSPEED:  # it sees no data loader to read the size from
         accelerator.state.deepspeed_plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = arguments.batch_size
-    optimizer = torch.optim.AdamW(
-        [p for p in task.model.parameters() if p.requires_grad],
-        lr=arguments.learning_rate,
-        betas=(arguments.adam_beta1, arguments.adam_beta2),
-        weight_decay=arguments.weight_decay,
-    )
+    optimizer = _optimizer(accelerator, arguments, task.model)
     model, optimizer = accelerator.prepare(task.model, optimizer)
     ema = ExponentialMovingAverage(model, arguments.ema_decay) if arguments.ema_decay else None
     learning_rate = learning_rate_schedule(arguments)
@@ -210,6 +206,24 @@ def train(accelerator: Accelerator, arguments: TrainingArguments, task: Training
         f"Stopped at step {state.step} of {arguments.max_steps} ({reason}). Model and checkpoint are in {output}."
     )
     return state
+
+
+def _optimizer(accelerator: Accelerator, arguments: TrainingArguments, model: Any) -> torch.optim.Optimizer:
+    """What the arguments ask for.
+
+    Raises:
+        ValueError: Muon with parameters that are sharded: it needs whole matrices.
+    """
+    settings = {
+        "lr": arguments.learning_rate,
+        "betas": (arguments.adam_beta1, arguments.adam_beta2),
+        "weight_decay": arguments.weight_decay,
+    }
+    if arguments.optimizer == "adamw":
+        return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], **settings)
+    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+        raise ValueError("--optimizer muon needs whole matrices; with FSDP or DeepSpeed take --optimizer adamw.")
+    return MuonWithAdamW(model, **settings)
 
 
 def _take_step(

@@ -25,6 +25,15 @@ def exponential(step: int, initial: float, minimum: float, decay_rate: float) ->
     return (initial - minimum) * decay_rate**step + minimum
 
 
+def rsqrt(step: int, peak: float, warmup_steps: int) -> float:
+    """`peak` until `warmup_steps`, then falling with the root of the step number: Noam's schedule, as tensor2tensor has it.
+
+    Together with the warm-up it is `c * min(1, s / W) / sqrt(max(s, W))` of step `s = step + 1`, with `peak = c / sqrt(W)`.
+    """
+    warmup_steps = max(1, warmup_steps)
+    return peak * math.sqrt(warmup_steps / max(step + 1, warmup_steps))
+
+
 def learning_rate_schedule(arguments: TrainingArguments) -> Callable[[int], float]:
     """The function step -> learning rate that the arguments ask for, with its linear warm-up.
 
@@ -36,6 +45,8 @@ def learning_rate_schedule(arguments: TrainingArguments) -> Callable[[int], floa
         rate = lambda step: cosine(  # noqa: E731
             step, arguments.learning_rate, arguments.minimum_learning_rate, arguments.max_steps
         )
+    elif arguments.schedule == "rsqrt":
+        rate = lambda step: rsqrt(step, arguments.learning_rate, arguments.warmup_steps)  # noqa: E731
     else:
         rate = lambda step: exponential(  # noqa: E731
             step, arguments.learning_rate, arguments.minimum_learning_rate, arguments.decay_rate

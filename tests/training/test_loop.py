@@ -28,6 +28,19 @@ def test_the_exponential_schedule_is_the_originals(tmp_path, step):
     assert learning_rate_schedule(arguments)(step) == pytest.approx((1e-3 - 1e-5) * 0.9999**step + 1e-5, rel=1e-12)
 
 
+@pytest.mark.parametrize("step", [1, 100, 7999, 8000, 8001, 50_000])
+def test_the_rsqrt_schedule_is_tensor2tensors(tmp_path, step):
+    """Steps are counted from 1 there: 2 * min(1, s / 8000) * rsqrt(max(s, 8000)) * rsqrt(hidden size)."""
+    peak = 2.0 * 8000**-0.5 * 384**-0.5
+    rate = learning_rate_schedule(make_arguments(tmp_path, schedule="rsqrt", learning_rate=peak, warmup_steps=8000))
+    assert rate(step - 1) == pytest.approx(2.0 * min(1.0, step / 8000) * max(step, 8000) ** -0.5 * 384**-0.5, rel=1e-12)
+
+
+def test_the_rsqrt_schedule_without_warm_up_falls_from_the_first_step(tmp_path):
+    rate = learning_rate_schedule(make_arguments(tmp_path, schedule="rsqrt", learning_rate=1.0))
+    assert [rate(step) for step in (0, 3, 99)] == pytest.approx([1.0, 0.5, 0.1])
+
+
 def test_the_cosine_schedule_goes_from_initial_to_minimum(tmp_path):
     arguments = make_arguments(tmp_path, schedule="cosine", learning_rate=1.0, minimum_learning_rate=0.2, max_steps=100)
     rate = learning_rate_schedule(arguments)
