@@ -56,7 +56,13 @@ class MuonWithAdamW(torch.optim.Optimizer):
         super().__init__(
             [
                 {"params": [p for p in parameters if p in matrices], "muon": True, "momentum": momentum, **common},
-                {"params": [p for p in parameters if p not in matrices], "muon": False, "betas": betas, "eps": eps, **common},
+                {
+                    "params": [p for p in parameters if p not in matrices],
+                    "muon": False,
+                    "betas": betas,
+                    "eps": eps,
+                    **common,
+                },
             ],
             common,
         )
