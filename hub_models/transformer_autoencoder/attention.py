@@ -76,6 +76,13 @@ class RelativePositions(nn.Module):
         by_distance = (rows @ table.transpose(1, 2)).view(num_heads, batch_size, num_queries, -1).transpose(0, 1)
         return relative_to_absolute(by_distance, num_keys - table.shape[1])
 
+    def of_one(self, query: Tensor, num_keys: int) -> Tensor:
+        """Logits (B, H, N) of one query (B, H, D) each, the last of `num_keys` keys, for the last N = min(num_keys, R) keys."""
+        table = self.weight[:, max(self.weight.shape[1] - num_keys, 0) :]
+        rows = query.transpose(0, 1).reshape(len(table), -1, query.shape[-1])
+        logits = torch.bmm(rows, table.transpose(1, 2)).view(self.num_heads, len(query), -1)
+        return logits.transpose(0, 1)
+
     def values(self, weights: Tensor) -> Tensor:
         """What distances add to the values (B, H, T, D), for causal attention weights (B, H, T, S)."""
         num_keys = weights.shape[-1]
@@ -94,7 +101,7 @@ class SelfAttention(nn.Module):
     def __init__(self, config: TransformerAutoencoderConfig, is_causal: bool):
         super().__init__()
         heads, key_size, value_size = config.num_attention_heads, config.total_key_size, config.total_value_size
-        self.num_heads, self.key_size, self.value_size = heads, key_size, value_size
+        self.num_heads, self.sizes = heads, [key_size, key_size, value_size]
         self.scale = (key_size // heads) ** -0.5
         self.dropout = config.attention_dropout
         self.keeps_leftovers = config.original_quirks and not is_causal
@@ -120,7 +127,9 @@ class SelfAttention(nn.Module):
         Returns:
             (B, T, hidden), and the attention weights (B, H, T, S).
         """
-        parts = self.query_key_value(hidden_states).split([self.key_size, self.key_size, self.value_size], dim=-1)
+        if hidden_states.shape[1] == 1 and cache is not None and not self.training:
+            return self._forward_one(hidden_states, bias, cache, layer_index)
+        parts = self.query_key_value(hidden_states).split(self.sizes, dim=-1)
         query, key, value = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in parts)
         query = query * self.scale
         if cache is not None:
@@ -137,6 +146,25 @@ class SelfAttention(nn.Module):
         if self.relative_values is not None:
             heard = heard + self.relative_values.values(dropped)
         return self.output(heard.transpose(1, 2).flatten(2)), weights
+
+    def _forward_one(self, hidden_states: Tensor, bias: Tensor | None, cache: Cache, layer_index: int):
+        """`forward` for one event (B, 1, hidden) after those in the cache: the same in fewer operations, because where every
+        event is a step the number of operations counts as much as what they do."""
+        batch_size, num_heads = hidden_states.shape[0], self.num_heads
+        query, key, value = self.query_key_value(hidden_states).split(self.sizes, dim=-1)
+        query = (query * self.scale).view(batch_size, num_heads, -1)
+        new = key.view(batch_size, num_heads, 1, -1), value.view(batch_size, num_heads, 1, -1)
+        key, value = cache.update(*new, layer_index)
+        # Keys times the query reads memory faster than the query times keys.
+        logits = torch.bmm(key.flatten(0, 1), query.view(batch_size * num_heads, -1, 1)).view(batch_size, num_heads, -1)
+        if self.relative_keys is not None:
+            near = self.relative_keys.of_one(query, key.shape[2])
+            logits[..., logits.shape[-1] - near.shape[-1] :] += near
+        weights = attention_weights(logits.unsqueeze(2), bias)
+        heard = torch.bmm(weights.flatten(0, 1), value.flatten(0, 1)).view(batch_size, num_heads, 1, -1)
+        if self.relative_values is not None:
+            heard = heard + self.relative_values.values(weights)
+        return self.output(heard.view(batch_size, 1, -1)), weights
 
 
 class CrossAttention(nn.Module):
@@ -161,7 +189,7 @@ class CrossAttention(nn.Module):
         layer_index: int = 0,
     ) -> tuple[Tensor, Tensor]:
         """(B, T, hidden) and weights (B, H, T, S) for an encoding (B, S, encoding_size) with bias (B, 1, 1, S)."""
-        query = self.query(hidden_states).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) * self.scale
+        query = (self.query(hidden_states) * self.scale).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         known = cache.encoded.get(layer_index) if isinstance(cache, PerformanceCache) else None
         if known is None:
             parts = self.key_value(encoding).split(self.sizes, dim=-1)
@@ -201,9 +229,9 @@ class GrowingLayer(DynamicLayer):
         if self.key_buffer is None or self.key_buffer.shape[2] < after:
             self.key_buffer = self._grown(self.keys, key_states, after)
             self.value_buffer = self._grown(self.values, value_states, after)
-        self.key_buffer[:, :, before:after] = key_states
-        self.value_buffer[:, :, before:after] = value_states
-        self.keys, self.values = self.key_buffer[:, :, :after], self.value_buffer[:, :, :after]
+        self.key_buffer.narrow(2, before, after - before).copy_(key_states)
+        self.value_buffer.narrow(2, before, after - before).copy_(value_states)
+        self.keys, self.values = self.key_buffer.narrow(2, 0, after), self.value_buffer.narrow(2, 0, after)
         return self.keys, self.values
 
     def _grown(self, old: Tensor | None, new: Tensor, length: int) -> Tensor:

@@ -105,8 +105,7 @@ class TransformerAutoencoderPreTrainedModel(PreTrainedModel):
         """tensor2tensor's initialisation: Glorot-uniform kernels, of queries, keys and values each for itself; embeddings
         with variance 1 / width."""
         if isinstance(module, SelfAttention):
-            sizes = [module.key_size, module.key_size, module.value_size]
-            _init_parts(module.query_key_value.weight, sizes)
+            _init_parts(module.query_key_value.weight, module.sizes)
         elif isinstance(module, CrossAttention):
             _init_parts(module.key_value.weight, module.sizes)
         elif isinstance(module, RelativePositions):
