@@ -77,7 +77,8 @@ class RelativePositions(nn.Module):
         return relative_to_absolute(by_distance, num_keys - table.shape[1])
 
     def of_one(self, query: Tensor, num_keys: int) -> Tensor:
-        """Logits (B, H, N) of one query (B, H, D) each, the last of `num_keys` keys, for the last N = min(num_keys, R) keys."""
+        """Logits (B, H, N) of queries (B, H, D) of one event, which is the last of the keys, for the last N keys; N is
+        `num_keys`, but at most R."""
         table = self.weight[:, max(self.weight.shape[1] - num_keys, 0) :]
         rows = query.transpose(0, 1).reshape(len(table), -1, query.shape[-1])
         logits = torch.bmm(rows, table.transpose(1, 2)).view(self.num_heads, len(query), -1)
@@ -159,7 +160,7 @@ class SelfAttention(nn.Module):
         logits = torch.bmm(key.flatten(0, 1), query.view(batch_size * num_heads, -1, 1)).view(batch_size, num_heads, -1)
         if self.relative_keys is not None:
             near = self.relative_keys.of_one(query, key.shape[2])
-            logits[..., logits.shape[-1] - near.shape[-1] :] += near
+            logits.narrow(2, logits.shape[2] - near.shape[2], near.shape[2]).add_(near)
         weights = attention_weights(logits.unsqueeze(2), bias)
         heard = torch.bmm(weights.flatten(0, 1), value.flatten(0, 1)).view(batch_size, num_heads, 1, -1)
         if self.relative_values is not None:
@@ -285,16 +286,20 @@ class PerformanceCache(Cache):
     Attributes:
         start (`int`): which event of the whole sequence is the first in the window.
         encoded (`dict`): keys and values of the encoding, by layer.
+        encoding (`tuple` of two `Tensor`, *optional*): what is heard in this window, and its bias, where it is another than
+            at the beginning.
     """
 
     def __init__(self, num_layers: int):
         super().__init__(layers=[GrowingLayer() for _ in range(num_layers)])
         self.start = 0
         self.encoded: dict[int, tuple[Tensor, Tensor]] = {}
+        self.encoding: tuple[Tensor, Tensor] | None = None
 
     def move(self, start: int):
-        """Forgets the events; the window begins at event `start` now."""
+        """Forgets the events and what was heard; the window begins at event `start` now."""
         self.start = start
+        self.encoded, self.encoding = {}, None
         for layer in self.layers:
             layer.forget()
 
@@ -315,3 +320,5 @@ class PerformanceCache(Cache):
 
     def _choose(self, rows):
         self.encoded = {layer: tuple(rows(part) for part in parts) for layer, parts in self.encoded.items()}
+        if self.encoding is not None:
+            self.encoding = tuple(rows(part) for part in self.encoding)

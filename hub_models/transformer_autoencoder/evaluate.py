@@ -50,13 +50,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--max-segments",
         type=int,
-        default=512,
+        default=256,
         help="measure the likelihood of at most so many segments, spread evenly over the data (default: %(default)s)",
     )
     parser.add_argument(
         "--num-performances",
         type=int,
-        default=24,
+        default=32,
         help="performances to write in the styles of as many others, or 0 (default: %(default)s)",
     )
     parser.add_argument("--num-tokens", type=int, help="how long each is; default: as --length")
@@ -73,7 +73,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="JSON",
         help="reports of other models on the same data: say how far apart the likelihoods are, segment by segment",
     )
-    parser.add_argument("--batch-size", type=int, default=8, help="(default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=16, help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="(default: %(default)s)")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where tokens are kept")
@@ -105,8 +105,8 @@ def main(arguments: list[str] | None = None) -> None:
     compositions = [known.get(file.path, file.path) for file in performances.files]
     if not any(len(piece) >= length for piece in pieces):
         raise NoTrainingDataError(
-            f"None of {len(files)} MIDI files gives a segment of {length} tokens: {len(performances.rejected)} give nothing, "
-            f"the longest has {max(map(len, pieces), default=0)}. Take a shorter --length."
+            f"None of {len(files)} MIDI files gives a segment of {length} tokens: {len(performances.rejected)} give "
+            f"nothing, the longest has {max(map(len, pieces), default=0)}. Take a shorter --length."
         )
     model = TransformerAutoencoderForConditionalGeneration.from_pretrained(options.model).to(options.device).eval()
     is_heard = {"style": config.performance_encoder != "none", "melody": config.melody_encoder}

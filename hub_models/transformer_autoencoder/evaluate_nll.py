@@ -1,4 +1,4 @@
-"""How well a model foretells performances: the negative log-likelihood of a token (arXiv 1912.05537, tables 2 and 3)."""
+"""How well a model foretells performances: the negative log-likelihood of a token, as the paper measures it."""
 
 import json
 from collections.abc import Sequence
@@ -66,7 +66,8 @@ def evaluate_nll(
         name: float(token_losses(model, changed, batch_size, name)[0].mean())
         for name, changed in _wrong_conditions(examples, groups, conditions, np.random.default_rng(seed))
     }
-    by_piece = {usable[owner][0].name: float(nats[owners == owner].mean()) for owner in dict.fromkeys(owners.tolist())}
+    names = np.array([usable[owner][0].name for owner in owners], dtype=object)
+    by_piece = {name: float(nats[names == name].mean()) for name in dict.fromkeys(names)}
     figures = {
         "length": length,
         "num_pieces": len(by_piece),
@@ -79,7 +80,6 @@ def evaluate_nll(
         **wrong,
         "by_piece": by_piece,
     }
-    names = [usable[owner][0].name for owner in owners]
     differences = {}
     for other in others:
         _check_same_music(figures, other)

@@ -31,7 +31,6 @@ class Listening:
         styles: tokens (T,) of each, for the performance encoder.
         same_piece: tokens (T,) of another place in the same performance.
         melodies: (steps,) of each style.
-        written: for each, how much is to be written: T.
     """
 
     styles: list[np.ndarray]
@@ -208,8 +207,8 @@ def compare_melodies(written: Sequence[PerformanceNotes], excerpts: Listening) -
 
     Returns:
         `tolerance_seconds`, `num_generations`; `num_notes` of the melodies, up to where their performances end; `kept`, the
-        share of them that is there, with its `standard_error` over performances; `chance`, the same for the melody of another
-        composition in the same performances; `data`, for the melodies in the music that they come from; and
+        share of them that is there, with its `standard_error` over performances; `chance`, the same for the melody of
+        another composition in the same performances; `data`, for the melodies in the music that they come from; and
         `kept_pitch_class`, `chance_pitch_class` where octaves do not count.
     """
     own, chance, data, own_classes, chance_classes = [], [], [], [], []

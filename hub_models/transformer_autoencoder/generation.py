@@ -6,6 +6,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from .melody_events import MELODY_STEPS_PER_SECOND, NO_EVENT_ID
+from .performance_events import STEPS_PER_SECOND, TIME_SHIFT_OFFSET, VELOCITY_OFFSET
+
 
 def window_start(length: int, context_length: int) -> int:
     """Index of the first event that is heard when event number `length` is written.
@@ -14,6 +17,28 @@ def window_start(length: int, context_length: int) -> int:
     """
     hop = max(context_length // 2, 1)
     return 0 if length <= context_length else -(-(length - context_length) // hop) * hop
+
+
+def melody_after(melody_ids: Tensor, events: Tensor, num_steps: int) -> Tensor:
+    """What is left of melodies after performances have been played so far.
+
+    Args:
+        melody_ids (`Tensor` of shape (B, S)): events of 100 ms, padded with 0 at the end.
+        events (`Tensor` of shape (B, N)): performance events.
+        num_steps (`int`): length of the result at most.
+
+    Returns:
+        (B, at most num_steps); where nothing is left, one step without an event.
+    """
+    is_shift = (events >= TIME_SHIFT_OFFSET) & (events < VELOCITY_OFFSET)
+    centiseconds = ((events - TIME_SHIFT_OFFSET + 1) * is_shift).sum(dim=1, keepdim=True)
+    steps_before = (centiseconds * MELODY_STEPS_PER_SECOND / STEPS_PER_SECOND).round().long()
+    lengths = (melody_ids != 0).sum(dim=1, keepdim=True)
+    num_steps = min(num_steps, max(1, int((lengths - steps_before).max())))
+    places = torch.arange(num_steps, device=melody_ids.device) + steps_before
+    rest = melody_ids.gather(1, places.clamp(max=melody_ids.shape[1] - 1)) * (places < lengths)
+    rest[:, :1].masked_fill_(rest[:, :1] == 0, NO_EVENT_ID)
+    return rest
 
 
 def prepare_primer(

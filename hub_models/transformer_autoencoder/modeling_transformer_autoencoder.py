@@ -28,7 +28,7 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .attention import MASKED, CrossAttention, PerformanceCache, RelativePositions, SelfAttention
 from .configuration_transformer_autoencoder import TransformerAutoencoderConfig
-from .generation import decode_tokens, prepare_primer, window_start
+from .generation import decode_tokens, melody_after, prepare_primer, window_start
 from .layers import EventEmbedding, EventEncoder, Stack, TimingSignal, TransformerAutoencoderLayer
 
 
@@ -483,7 +483,8 @@ class TransformerAutoencoderForConditionalGeneration(TransformerAutoencoderPreTr
 
         It goes on as long as it is asked to. When the `context_length` of the configuration is full, the decoder forgets the
         older half of what it hears and reads the rest anew as if the piece began there, as it knows from training on
-        crops; so each event costs about the same, wherever it stands. The melody and the style it hears throughout.
+        crops; so each event costs about the same, wherever it stands. The style stays. The melody follows: it is heard from
+        the moment on at which the window begins, for at most `context_length` steps.
 
         Args:
             input_ids (`Tensor` of shape (B, P), *optional*): primers to continue, padded with 0 at the beginning; the 0 that
@@ -525,11 +526,20 @@ class TransformerAutoencoderForConditionalGeneration(TransformerAutoencoderPreTr
             raise ValueError(f"Events are 0 to {self.config.vocab_size - 1}; the primer holds others.")
         # CODEPATH: unconditional_model_16 and others of the plain Music Transformer listen to nothing
         if self.config.is_conditional:
+            heard = slice(self.config.context_length)
             encoding = self.model.encode(
-                performance_ids, performance_attention_mask, melody_ids, melody_attention_mask, style
+                performance_ids,
+                performance_attention_mask,
+                None if melody_ids is None else melody_ids[:, heard],
+                None if melody_attention_mask is None else melody_attention_mask[:, heard],
+                style,
             )
             kwargs["encoder_hidden_states"] = encoding.hidden_states.expand(batch_size, -1, -1)
             kwargs["encoder_attention_bias"] = encoding.attention_bias.expand(batch_size, -1, -1, -1)
+            if melody_ids is not None:  # for later windows
+                real = melody_ids if melody_attention_mask is None else melody_ids * melody_attention_mask
+                kwargs["melody_ids"] = real.to(device).expand(batch_size, -1)
+                kwargs["style"] = None if encoding.style is None else encoding.style.expand(batch_size, -1)
         else:
             self.model._check_conditions(performance_ids, melody_ids, style)
         if kwargs.get("use_cache", True) and kwargs.get("cache") is None:
@@ -564,16 +574,35 @@ class TransformerAutoencoderForConditionalGeneration(TransformerAutoencoderPreTr
             )
         elif cache is not None:
             known = cache.get_seq_length()
+        new_ids = input_ids[:, known:]
+        if known == start and start:  # a window starts as a sequence does
+            new_ids = torch.cat([torch.zeros_like(new_ids[:, :1]), new_ids[:, 1:]], dim=1)
+        encoding = kwargs.get("encoder_hidden_states"), kwargs.get("encoder_attention_bias")
+        if start and kwargs.get("melody_ids") is not None:
+            encoding = self._encoding_of_window(input_ids[:, : start + 1], cache, kwargs["melody_ids"], kwargs.get("style"))
         return {
-            "input_ids": input_ids[:, known:],
+            "input_ids": new_ids,
             "attention_mask": None if attention_mask is None else attention_mask[:, start:],
             "cache": cache,
             "use_cache": kwargs.get("use_cache"),
-            "encoder_hidden_states": kwargs.get("encoder_hidden_states"),
-            "encoder_attention_bias": kwargs.get("encoder_attention_bias"),
+            "encoder_hidden_states": encoding[0],
+            "encoder_attention_bias": encoding[1],
             "logits_to_keep": 1,
             **{name: kwargs[name] for name in ("output_attentions", "output_hidden_states") if name in kwargs},
         }
+
+    def _encoding_of_window(
+        self, events_before: Tensor, cache: Cache | None, melody_ids: Tensor, style: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """What is heard after `events_before` (B, N): style, and the melody from then on; once for each window."""
+        known = cache.encoding if isinstance(cache, PerformanceCache) else None
+        if known is None:
+            melody_ids = melody_after(melody_ids, events_before, self.config.context_length)
+            encoding = self.model.encode(melody_ids=melody_ids, style=style)
+            known = encoding.hidden_states, encoding.attention_bias
+            if isinstance(cache, PerformanceCache):
+                cache.encoding = known
+        return known
 
 
 def mix_styles(styles: Tensor, weights: Tensor | list[float] | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""How alike two performances are: the overlapping area of Gaussians fitted to their features (arXiv 1912.05537, 4.3).
+"""How alike two performances are: the overlapping area of Gaussians fitted to their features (arXiv 1912.05537).
 
 The measure comes from Yang and Lerch, "On the evaluation of generative models in music" (2018); the paper fits a Gaussian to
 each feature's values in the windows of a performance, and takes the area under both densities.

@@ -1,4 +1,4 @@
-"""How a performance is played, in numbers: eight features of what begins within two seconds (arXiv 1912.05537, section 4.3)."""
+"""How a performance is played, in numbers: eight features of what begins within two seconds (arXiv 1912.05537)."""
 
 import numpy as np
 

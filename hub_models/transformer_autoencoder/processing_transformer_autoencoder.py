@@ -29,6 +29,7 @@ from .tokenization_transformer_autoencoder import MelodyTokenizer, PerformanceTo
 
 MELODY_SOURCES = ("infer", "skyline", "as_is")
 SHORTEST_STYLE_SECONDS = 1.0
+MAX_BLANK_SECONDS = 3 * 3600.0
 WINDOW = "window"  # as a length: as long as the model's context
 
 Say = Callable[[str], None]
@@ -94,7 +95,8 @@ class TransformerAutoencoderProcessor(ProcessorMixin):
         primer: MusicSource | Sequence[MusicSource | None] | None = None,
         melody_source: str | None = None,
         max_style_length: int | str | None = WINDOW,
-        max_melody_length: int | str | None = WINDOW,
+        max_melody_length: int | str | None = None,
+        blank_melody_seconds: float | None = None,
         return_tensors: str | None = "pt",
     ) -> TransformerAutoencoderFeatures:
         """Tensors of styles, melodies and primers. Lists make a batch; what is no list goes with every row of it.
@@ -109,7 +111,10 @@ class TransformerAutoencoderProcessor(ProcessorMixin):
             melody_source (`str`, *optional*): `"infer"`, `"skyline"` or `"as_is"`, see [`TransformerAutoencoderProcessor`].
             max_style_length (`int`, *optional*, defaults to `"window"`): the style is read from its first this many tokens;
                 `"window"`: as many as the model hears at once; `None`: from all of them, to encode a long one part by part.
-            max_melody_length (`int`, *optional*, defaults to `"window"`): the melody is cut after this many steps of 100 ms.
+            max_melody_length (`int`, *optional*): the melody is cut after this many steps of 100 ms; `None`: it is whole, and
+                `generate` goes through it; `"window"`: as many as the model has tokens in its window.
+            blank_melody_seconds (`float`, *optional*): in place of a melody, silence for so long: a model that was trained
+                with some blank melodies makes up its own.
             return_tensors (`str`, *optional*, defaults to `"pt"`): `None` gives lists.
 
         Returns:
@@ -127,6 +132,7 @@ class TransformerAutoencoderProcessor(ProcessorMixin):
         given = {"primer": primer, "style": style, "melody": melody}
         given = {name: music for name, music in given.items() if music is not None}
         num_rows = _num_rows(given)
+        num_blank_steps = self._num_blank_steps(blank_melody_seconds, melody)
         longest_style, longest_melody = self._length(max_style_length), self._length(max_melody_length)
         features: dict[str, list[list[int]]] = {}
         reports: list[str] = []
@@ -155,6 +161,8 @@ class TransformerAutoencoderProcessor(ProcessorMixin):
             elif name == "melody":
                 rows = [ids[skip:][:longest_melody] or [NO_EVENT_ID] for ids, skip in zip(rows, skipped, strict=True)]
             features |= _padded(name, rows)
+        if num_blank_steps:
+            features |= _padded("melody", [[NO_EVENT_ID] * num_blank_steps] * num_rows)
         batch = TransformerAutoencoderFeatures(features, tensor_type=return_tensors)
         batch.reports, batch.primer_start_seconds = reports, starts
         return batch
@@ -169,6 +177,16 @@ class TransformerAutoencoderProcessor(ProcessorMixin):
         if length is not None and (not isinstance(length, int) or length < 1):
             raise ValueError(f"A length is a whole number from 1 on, {WINDOW!r} or None, got {length!r}.")
         return length
+
+    @staticmethod
+    def _num_blank_steps(seconds: float | None, melody) -> int:
+        if seconds is None:
+            return 0
+        if melody is not None:
+            raise ValueError("Give a melody, or blank_melody_seconds in its place, not both.")
+        if not 0 < seconds <= MAX_BLANK_SECONDS:
+            raise ValueError(f"blank_melody_seconds must be above 0 and at most {MAX_BLANK_SECONDS:g}, got {seconds}.")
+        return max(1, round(seconds * MELODY_STEPS_PER_SECOND))
 
     def _style(self, music: MusicSource, longest: int | None, say: Say) -> list[int]:
         ids = encode_performance(apply_sustain(playable(read_music(music), say)))

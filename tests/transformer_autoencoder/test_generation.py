@@ -6,7 +6,7 @@ from transformers import DynamicCache
 from transformers.generation.streamers import BaseStreamer
 
 from hub_models.transformer_autoencoder.attention import PerformanceCache
-from hub_models.transformer_autoencoder.generation import prepare_primer, window_start
+from hub_models.transformer_autoencoder.generation import melody_after, prepare_primer, window_start
 
 from .conftest import KINDS, conditions, events, sequence, small_model
 
@@ -44,7 +44,8 @@ def test_beyond_the_context_only_the_window_is_heard():
     context = model.config.context_length
     ids = model.generate(max_new_tokens=3 * context, **FREE)[0]
     for length in (context + 1, 2 * context, 3 * context):
-        heard = ids[window_start(length, context) : length]
+        heard = ids[window_start(length, context) : length].clone()
+        heard[0] = 0  # a window starts as a sequence does
         assert model(heard[None]).logits[0, -1].argmax() == ids[length]
 
 
@@ -126,8 +127,29 @@ def test_a_primer_longer_than_the_context_is_continued_from_its_end():
     primer = events(1, 100, seed=2)
     ids = model.generate(primer, max_new_tokens=5, **FREE)
     assert torch.equal(ids[:, 1:101], primer)
-    heard = ids[:, window_start(101, 24) : 101]
+    heard = ids[:, window_start(101, 24) : 101].clone()
+    heard[:, 0] = 0
     assert model(heard).logits[0, -1].argmax() == ids[0, 101]
+
+
+def test_melodies_go_on_where_the_performance_is():
+    melody = torch.tensor([[4, 5, 6, 7, 8, 9], [10, 11, 12, 0, 0, 0]])
+    events_before = torch.tensor([[0, 5, 187, 187, 60], [0, 277, 277, 277, 3]])  # 0.2 s and 3 s
+    assert melody_after(melody, events_before, 24).tolist() == [[6, 7, 8, 9], [2, 0, 0, 0]]
+    assert melody_after(melody, events_before, 2).tolist() == [[6, 7], [2, 0]]
+    assert melody_after(melody, events_before[:, :1], 24).tolist() == melody.tolist()
+
+
+def test_a_later_window_hears_the_melody_of_its_time():
+    model = small_model(**KINDS["sum"])
+    heard = conditions(model, 1)
+    heard["melody_ids"] = events(1, 400, vocab_size=92)
+    ids = model.generate(**heard, max_new_tokens=60, **FREE)
+    start = window_start(60, 24)
+    window = ids[:, start:60].clone()
+    window[:, 0] = 0
+    heard["melody_ids"] = melody_after(heard["melody_ids"], ids[:, : start + 1], 24)
+    assert model(window, **heard).logits[0, -1].argmax() == ids[0, 60]
 
 
 def test_generation_can_go_on_where_it_stopped():

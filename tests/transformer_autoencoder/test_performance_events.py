@@ -1,7 +1,5 @@
 """Events of performances: as the original's loop writes them, and back."""
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -97,14 +95,13 @@ def test_nothing_is_read_after_the_end():
     assert not len(encode_performance(decode_performance([1])))
 
 
-def test_a_hundred_thousand_notes_are_encoded_in_a_moment():
+def test_a_hundred_thousand_notes_are_encoded():
     rng = np.random.default_rng(0)
     starts = np.sort(rng.uniform(0, 10_000, 100_000))
     ends = starts + rng.uniform(0.01, 2, len(starts))
     notes = PerformanceNotes.from_rows(
         zip(rng.integers(21, 109, len(starts)), rng.integers(1, 128, len(starts)), starts, ends, strict=True)
     )
-    begin = time.perf_counter()
     ids = encode_performance(notes)
-    assert time.perf_counter() - begin < 1.0  # 0.06 s alone on a core
     assert len(ids) > 400_000
+    assert len(decode_performance(ids)) > 99_000

@@ -203,18 +203,28 @@ def test_broken_pedals_and_notes_never_do_harm(pedal, times):
 def test_what_is_longer_than_the_window_is_cut_and_told(processor):
     processor = TransformerAutoencoderProcessor(context_length=64)
     midi = make_midi(etude(60))
-    features = processor(style=midi, melody=midi)
+    features = processor(style=midi, melody=midi, max_melody_length="window")
     assert features["performance_ids"].shape == (1, 64)
     assert features["melody_ids"].shape == (1, 64)
     assert features.reports == [
         "Style: Only its beginning is read, 0:03 of 1:00.",
         "Melody: Only its first 0:06 of 1:00 are played.",
     ]
-    whole = processor(style=midi, melody=midi, max_style_length=None, max_melody_length=None)
+    whole = processor(style=midi, melody=midi, max_style_length=None)
     assert whole["performance_ids"].shape[1] > 500
     assert whole["melody_ids"].shape[1] == 600
     assert whole.reports == []
     assert processor(style=midi, max_style_length=100)["performance_ids"].shape == (1, 100)
+
+
+def test_a_blank_melody_is_no_event_for_so_long(processor):
+    features = processor(style=[make_midi(etude(5)), make_midi(etude(5))], blank_melody_seconds=3.2)
+    assert features["melody_ids"].tolist() == [[2] * 32] * 2
+    assert features["melody_attention_mask"].all()
+    with pytest.raises(ValueError, match="not both"):
+        processor(melody=make_midi(etude(5)), blank_melody_seconds=3.2)
+    with pytest.raises(ValueError, match="must be above 0"):
+        processor(style=make_midi(etude(5)), blank_melody_seconds=0)
 
 
 def test_of_a_long_primer_the_end_is_continued():
@@ -238,10 +248,10 @@ def test_a_melody_loses_what_its_primer_loses():
     features = processor(primer=[midi, None], melody=midi)
     skipped = round(features.primer_start_seconds[0] * 10)
     assert skipped > 500
-    whole = processor(melody=midi, max_melody_length=None)["melody_ids"][0].tolist()
+    whole = processor(melody=midi)["melody_ids"][0].tolist()
     length = int(features["melody_attention_mask"][0].sum())
     assert features["melody_ids"][0, :length].tolist() == whole[skipped:]
-    assert features["melody_ids"][1].tolist() == whole[:64]
+    assert features["melody_ids"][1].tolist() == whole
     assert processor(primer=midi, melody=make_midi())["melody_ids"].tolist() == [[2]]  # over before the primer's end
 
 
@@ -274,12 +284,12 @@ def test_files_are_read_within_limits(processor, tmp_path):
 def test_three_hours_are_read(processor):
     starts = np.arange(0, 10_700, 1.0)
     notes = PerformanceNotes.from_rows([(60 + int(s) % 24, 80, s, s + 0.9) for s in starts])
-    assert processor(style=notes, melody=notes).reports == [
+    assert processor(style=notes, melody=notes, max_melody_length="window").reports == [
         "Style: Only its beginning is read, 8:32 of 2:58:20.",
         "Melody: Only its first 3:25 of 2:58:20 are played.",
     ]
     assert "it is heard from 2:49:49 on" in processor(primer=notes).reports[0]
-    whole = processor(melody=notes, max_melody_length=None)
+    whole = processor(melody=notes)
     assert whole["melody_ids"].shape[1] == 106_999
     assert "its melody was looked for in parts, from" in whole.reports[0]
 
