@@ -132,7 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
             conditions,
             length,
             options.max_segments,
-            options.batch_size,
+            max(1, options.batch_size // 4),  # a whole segment takes more memory than a step of writing
             options.seed,
             others,
         ),

@@ -28,7 +28,7 @@ class TimingSignal:
     def __call__(self, count: int, like: Tensor) -> Tensor:
         """Of positions 0 to `count` - 1, (count, H), in the type and on the device of `like`."""
         if len(self.table) < count or self.table.device != like.device or self.table.dtype != like.dtype:
-            length = max(count, self.first_length)
+            length = max(count, 2 * len(self.table), self.first_length)
             self.table = timing_signal(length, self.hidden_size, like.device).to(like.dtype)
         return self.table[:count]
 

@@ -111,8 +111,8 @@ class TransformerAutoencoderProcessor(ProcessorMixin):
             melody_source (`str`, *optional*): `"infer"`, `"skyline"` or `"as_is"`, see [`TransformerAutoencoderProcessor`].
             max_style_length (`int`, *optional*, defaults to `"window"`): the style is read from its first this many tokens;
                 `"window"`: as many as the model hears at once; `None`: from all of them, to encode a long one part by part.
-            max_melody_length (`int`, *optional*): the melody is cut after this many steps of 100 ms; `None`: it is whole, and
-                `generate` goes through it; `"window"`: as many as the model has tokens in its window.
+            max_melody_length (`int`, *optional*): the melody is cut after this many steps of 100 ms; `None`: it is whole,
+                and `generate` goes through it; `"window"`: as many as the model has tokens in its window.
             blank_melody_seconds (`float`, *optional*): in place of a melody, silence for so long: a model that was trained
                 with some blank melodies makes up its own.
             return_tensors (`str`, *optional*, defaults to `"pt"`): `None` gives lists.
