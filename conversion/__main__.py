@@ -8,10 +8,15 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from . import lmnt_wavegrad, magenta_js, magenta_music_vae
+from . import lmnt_wavegrad, magenta_js, magenta_music_vae, magenta_score2perf
 from .errors import ConversionError
 
-SOURCES = {"magenta-music-vae": magenta_music_vae, "magenta-js": magenta_js, "lmnt-wavegrad": lmnt_wavegrad}
+SOURCES = {
+    "magenta-music-vae": magenta_music_vae,
+    "magenta-js": magenta_js,
+    "magenta-score2perf": magenta_score2perf,
+    "lmnt-wavegrad": lmnt_wavegrad,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,7 +17,11 @@ from .errors import ConversionError
 # A tar that unpacks to more than this is no checkpoint of these models (the largest published one has 2 GB).
 MAX_UNPACKED_BYTES = 8 * 1024**3
 # What training leaves in a checkpoint beside the weights.
-_LEFTOVERS = re.compile(r"(^|/)(global_step|beta[12]_power|opaque_kernel)$|/(Adam|Adam_1|Adagrad|Momentum|RMSProp(_1)?)$")
+_LEFTOVERS = re.compile(
+    r"(^|/)(global_step|beta[12]_power|opaque_kernel)$"
+    r"|/(Adam|Adam_1|Adagrad|Momentum|RMSProp(_1)?|Adafactor(_\d)?)$"
+    r"|^(training|losses_avg|train_stats)/"  # tensor2tensor's: slots, running means of the loss, steps
+)
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -40,7 +44,10 @@ def find_prefix(path: Path) -> str:
         found = sorted(path.rglob("*.index"))
         if len(found) != 1:
             listed = ", ".join(str(index.relative_to(path)) for index in found[:5]) or "none"
-            raise ConversionError(f"{path.name} must hold exactly one checkpoint (one .index file); found {listed}.")
+            raise ConversionError(
+                f"{path.name} must hold exactly one checkpoint (one .index file); found {listed}."
+                + (" Give the .index file of one." if found else "")
+            )
         path = found[0]
     prefix = str(path).removesuffix(".index")
     if not Path(prefix + ".index").is_file():

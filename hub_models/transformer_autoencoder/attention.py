@@ -156,7 +156,8 @@ class SelfAttention(nn.Module):
         query = (query * self.scale).view(batch_size, num_heads, -1)
         new = key.view(batch_size, num_heads, 1, -1), value.view(batch_size, num_heads, 1, -1)
         key, value = cache.update(*new, layer_index)
-        logits = logits_of_one(query, key)
+        logits = torch.bmm(query.view(batch_size * num_heads, 1, -1), key.flatten(0, 1).transpose(1, 2))
+        logits = logits.view(batch_size, num_heads, -1)
         if self.relative_keys is not None:
             near = self.relative_keys.of_one(query, key.shape[2])
             logits.narrow(2, logits.shape[2] - near.shape[2], near.shape[2]).add_(near)
@@ -197,17 +198,9 @@ class CrossAttention(nn.Module):
             if isinstance(cache, PerformanceCache):
                 cache.encoded[layer_index] = known
         key, value = known
-        is_one = hidden_states.shape[1] == 1
-        logits = logits_of_one(query.squeeze(2), key).unsqueeze(2) if is_one else query @ key.transpose(2, 3)
-        weights = attention_weights(logits, bias)
+        weights = attention_weights(query @ key.transpose(2, 3), bias)
         heard = F.dropout(weights, self.dropout, self.training) @ value
         return self.output(heard.transpose(1, 2).flatten(2)), weights
-
-
-def logits_of_one(query: Tensor, key: Tensor) -> Tensor:
-    """Logits (B, H, S) of one query (B, H, D) for keys (B, H, S, D): products of matrices with a vector, which read memory
-    faster than the vector's products with the transposed matrices."""
-    return torch.bmm(key.flatten(0, 1), query.reshape(-1, query.shape[2], 1)).view(*key.shape[:3])
 
 
 def attention_weights(logits: Tensor, bias: Tensor | None) -> Tensor:

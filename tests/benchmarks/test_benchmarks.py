@@ -97,3 +97,36 @@ def test_vocoding_measures_time_and_memory_of_each_length(tmp_path):
     units = [row["unit"] for row in figures["rows"]]
     assert units.count("real-time factor") == 3
     assert all(row["ours"] > 0 for row in figures["rows"])
+
+
+def test_performances_compare_with_recomputation_and_with_memory(tmp_path):
+    sizes = ("--hidden-size", 16, "--num-layers", 1, "--length", 12, "--context-length", 16, "--batch-sizes", 1, 2)
+    short = (
+        "--positions",
+        3,
+        "--long-length",
+        32,
+        "--loop-length",
+        4,
+        "--repeats",
+        1,
+        "--long-repeats",
+        1,
+        "--memory-megabytes",
+        1,
+    )
+    printed, figures = run("transformer_autoencoder_generation.py", tmp_path, *sizes, *short)
+    assert "ms/event by blocks of 4" in printed
+    peers = ["full recomputation, the original's way", "weights and cache over bandwidth"]
+    assert [row["peer_name"] for row in figures["rows"]] == [*peers, *peers, "events 12 to 16", "a loop by hand"]
+    measured = figures["details"]["threads"]["1"]
+    assert list(measured["batch_1"]["recomputation_seconds"]) == ["1", "6", "12"]
+    assert len(measured["positions"]["milliseconds_by_block"]) == 8
+    for row in figures["rows"]:
+        assert row["ratio"] == pytest.approx(row["ours"] / row["peer"])
+    # One layer of 16: 4 * 16 * 16 in attention, 2 * 16 * 32 and biases in the feed-forward layers, three norms, distances,
+    # and the output; for each piece two vectors of 16 for every event heard, of which there are 6.5 on average.
+    weights = 4 * 16 * 16 + 2 * 16 * 32 + 32 + 16 + 3 * 32 + 8 * 16 + 310 * 16
+    for batch_size in (1, 2):
+        bytes_read = 4 * (weights + 6.5 * batch_size * 32)
+        assert measured[f"batch_{batch_size}"]["megabytes_per_step"] == pytest.approx(bytes_read / 1e6)

@@ -1,6 +1,7 @@
 """Tokens of performances, melodies and chords against the original's: MIDI to ids and ids to notes, exactly."""
 
 import functools
+import itertools
 import json
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from hub_models.transformer_autoencoder.melody_events import (
     encode_melody_text,
     melody_event_ids,
 )
-from hub_models.transformer_autoencoder.melody_inference import infer_melody
+from hub_models.transformer_autoencoder.melody_inference import MelodyInferenceError, infer_melody
 from hub_models.transformer_autoencoder.original_examples import (
     augmented,
     conditional_examples,
@@ -124,12 +125,16 @@ def test_performances_are_decoded(read, path):
 @parametrize_cases("path", FILES, IDS)
 def test_melodies_are_inferred_and_encoded(read, path):
     case = read(path)
-    melodies = {"melody": infer_melody(case.sustained), "cond_melody": infer_melody(case.written)}
-    for name, melody in melodies.items():
+    for name, music in (("melody", case.sustained), ("cond_melody", case.written)):
+        if f"{name}_notes__error" in case.expected:
+            with pytest.raises(MelodyInferenceError):
+                infer_melody(music)
+            continue
+        melody = infer_melody(music)
         assert_notes(melody, case.expected, name)
-        np.testing.assert_array_equal(encode_melody(melody), case.expected[f"{name}_ids"])
-    if len(melodies["melody"]):
-        assert melodies["melody"].instrument[0] == int(case.expected["melody_instrument"])
+        assert_raises_or_equal(functools.partial(encode_melody, melody), case.expected, f"{name}_ids")
+        if name == "melody":
+            assert set(melody.instrument.tolist()) <= {int(case.expected["melody_instrument"])}
 
 
 @parametrize_cases("path", FILES, IDS)
@@ -200,15 +205,17 @@ def test_examples_are_those_of_the_originals_pipeline(path):
         "cond_melperf_noisy": lambda **many: conditional_examples(notes, key, melody=True, noisy=True, **many),
         "absmel2perf": lambda **many: melody_examples(notes, key, **many),
     }
-    assert {name.split("/")[0] for name in expected} <= set(recipes)
-    for name, recipe in recipes.items():
+    names = {name.split("/")[0] for name in expected}
+    assert names
+    for name in names:
         own = {key.split("/", 1)[1]: ids for key, ids in expected.items() if key.split("/")[0] == name}
         count = 1 + max(int(key.split("/")[0]) for key in own)
-        for index, example in zip(range(count), recipe(replications=count), strict=False):
+        examples = list(itertools.islice(recipes[name](replications=count), count))
+        assert len(examples) == count
+        for index, example in enumerate(examples):
             assert {f"{index}/{feature}" for feature in example} == {key for key in own if key.startswith(f"{index}/")}
             for feature, ids in example.items():
                 np.testing.assert_array_equal(ids, own[f"{index}/{feature}"], err_msg=f"{name}/{index}/{feature}")
-        assert index == count - 1
 
 
 TEXTS = [(path, entry) for path in found("melody_text*.json") for entry in json.loads(path.read_text())["strings"]]
