@@ -130,6 +130,10 @@ class Brakes:
             if session and self._pressed.get(session) is pressed:
                 del self._pressed[session]
 
+    def is_running(self, session: str | None) -> bool:
+        """Whether anything is being made for a session."""
+        return session in self._pressed
+
     def stop(self, session: str | None) -> bool:
         """Stops what runs for a session; whether anything does."""
         pressed = self._pressed.get(session)

@@ -21,10 +21,11 @@ from band import Bandstand
 from components import cache
 from engine import Engine
 from gradio.utils import get_upload_folder
+from performer import Performers
 from vocoder import Vocoders
 
 
-def add_endpoints(engine: Engine, stand: Bandstand, vocoders: Vocoders) -> None:
+def add_endpoints(engine: Engine, stand: Bandstand, vocoders: Vocoders, performers: Performers) -> None:
     """Registers the endpoints in the surrounding `gr.Blocks`."""
     names = list(engine.entries)
 
@@ -38,10 +39,21 @@ def add_endpoints(engine: Engine, stand: Bandstand, vocoders: Vocoders) -> None:
 
         Returns:
             list of objects with name, description, representation ("melody", "drums", "trio", "groove": drums with feel,
-            "multitrack": bars of a band, for /arrange, or "sound", for /vocode), bars, attributes, and puts_back: what a
-            groove model adds to what it is shown ("humanize": velocity and timing, "tap": all but the rhythm,
-            "add_closed_hi_hat"). A model for sound has sample_rate and schedules (name to number of steps) instead.
+            "multitrack": bars of a band, for /arrange, "performance", for /perform, or "sound", for /vocode), bars,
+            attributes, and puts_back: what a groove model adds to what it is shown ("humanize": velocity and timing, "tap":
+            all but the rhythm, "add_closed_hi_hat"). A model for sound has sample_rate and schedules (name to number of
+            steps) instead, one for performances takes_style and takes_melody.
         """
+        piano = [
+            {
+                "name": entry.name,
+                "description": entry.description or entry.name,
+                "representation": "performance",
+                "takes_style": entry.takes_style,
+                "takes_melody": entry.takes_melody,
+            }
+            for entry in performers.entries.values()
+        ]
         sound = [
             {
                 "name": entry.name,
@@ -52,7 +64,7 @@ def add_endpoints(engine: Engine, stand: Bandstand, vocoders: Vocoders) -> None:
             }
             for entry in vocoders.entries.values()
         ]
-        return sound + [
+        music_vae = [
             {
                 "name": entry.name,
                 "description": entry.description,
@@ -63,6 +75,7 @@ def add_endpoints(engine: Engine, stand: Bandstand, vocoders: Vocoders) -> None:
             }
             for name, entry in {**engine.entries, **stand.entries}.items()
         ]
+        return sound + piano + music_vae
 
     def extract(model: str, file: str, progress=gr.Progress()) -> dict:
         """Finds the clips that a model can read in a MIDI file.

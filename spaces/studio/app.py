@@ -14,13 +14,16 @@ from pathlib import Path
 
 import api
 import gradio as gr
+import performer_api
 import validate
 import vocoder_api
 from actions import MODEL_QUEUE
 from band import Bandstand, find_bands
 from components.theme import STYLE, theme
 from engine import Engine, find_models
+from performer import Performers, find_performers
 from tabs import band, grooves, morph, songs
+from tabs import performer as performer_tab
 from tabs import vocoder as vocoder_tab
 from tabs.parts import connect
 from vocoder import Vocoders, find_vocoders
@@ -31,7 +34,7 @@ MAX_WAITING = 32
 HEADER = """
 <header class="masthead">
   <h1>Encore <span>Studio</span></h1>
-  <p>Melodies, drums and whole bands that turn into one another, with MusicVAE; sound out of noise, with WaveGrad.
+  <p>Melodies, drums and bands that turn into one another; piano in anybody's style; sound out of noise.
   Runs here, on this machine.</p>
 </header>
 """
@@ -44,9 +47,12 @@ def build(models: str | Path | None = None) -> gr.Blocks:
         models: a folder of model folders; default those that $ENCORE_STUDIO_MODELS names, else the bundled ones.
     """
     engine, bandstand = Engine(find_models(models)), Bandstand(find_bands(models))
-    vocoders = Vocoders(find_vocoders(models))
+    vocoders, performers = Vocoders(find_vocoders(models)), Performers(find_performers(models))
     # In order; each module has TITLE and build(engine), which gives the `Desk` that other tabs see, or None.
-    tabs = ((morph, engine), (grooves, engine), (band, bandstand), (songs, engine), (vocoder_tab, vocoders))
+    tabs = (
+        (morph, engine), (grooves, engine), (band, bandstand), (songs, engine), (performer_tab, performers),
+        (vocoder_tab, vocoders),
+    )  # fmt: skip
     with gr.Blocks(
         title="Encore Studio", fill_width=True, delete_cache=(FILES_LIVE_SECONDS // 2, FILES_LIVE_SECONDS)
     ) as page:
@@ -65,7 +71,8 @@ def build(models: str | Path | None = None) -> gr.Blocks:
         # One thing sounds at a time, and only what is to be seen.
         rooms.select(None, None, None, js="() => window.encore?.silence()")
         connect(rooms, desks)
-        api.add_endpoints(engine, bandstand, vocoders)
+        api.add_endpoints(engine, bandstand, vocoders, performers)
+        performer_api.add_endpoint(performers)
         vocoder_api.add_endpoint(vocoders)
     return page.queue(max_size=MAX_WAITING)
 

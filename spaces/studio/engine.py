@@ -132,12 +132,22 @@ def models_folder(folder: str | os.PathLike | None = None) -> Path | None:
     return Path(folder) if folder else None
 
 
+def model_type(folder: Path) -> str | None:
+    """What a model folder's config.json says that it is; None where that cannot be read."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return config.get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
 def model_folders(folder: str | os.PathLike | None = None) -> list[ModelEntry]:
-    """All model folders: the subfolders of `folder` (or of $ENCORE_STUDIO_MODELS), else those bundled with Encore."""
+    """All model folders: those of MusicVAE among the subfolders of `folder` (or of $ENCORE_STUDIO_MODELS), else the folders
+    bundled with Encore."""
     own = models_folder(folder)
     if own:
         paths = sorted(path.parent for path in own.glob("*/processor_config.json"))
-        return [ModelEntry(path.name, path, path.name) for path in paths]
+        return [ModelEntry(path.name, path, path.name) for path in paths if model_type(path) in (None, "music_vae")]
     from hub_models import list_bundled
 
     return [ModelEntry(model.name, Path(model.path), model.description) for model in list_bundled()]

@@ -18,6 +18,7 @@ MAX_UPLOAD_BYTES = 25_000_000  # of sound; MIDI files have a limit of their own
 MAX_SEMITONES = 24
 MIN_STRETCH, MAX_STRETCH = 0.25, 4.0
 MAX_VOCODER_STEPS = 1000
+MIN_PERFORMANCE_SECONDS, MAX_PERFORMANCE_SECONDS = 2.0, 300.0
 
 
 class StudioError(ValueError):
@@ -100,6 +101,24 @@ def stretch(value: Any) -> float:
 def seconds(name: str, value: Any, high: float) -> float:
     """A time in a sound, from 0."""
     return _between(name, value, 0.0, high)
+
+
+def performance_seconds(value: Any) -> float:
+    """Of piano to be made at once."""
+    return _between("The length in seconds", value, MIN_PERFORMANCE_SECONDS, MAX_PERFORMANCE_SECONDS)
+
+
+def top_p(value: Any) -> float:
+    """The share of probability that events are drawn from."""
+    value = _finite("Top-p", value, "a number above 0, at most 1")
+    if not 0 < value <= 1:
+        raise StudioError(f"Top-p must be above 0 and at most 1, not {value:g}.")
+    return value
+
+
+def share(value: Any) -> float:
+    """Of a second style in a mixture."""
+    return _between("The share of the second style", value, 0.0, 1.0)
 
 
 def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import validate
+from background import go_on, in_thread
 from engine import Report, _silent, models_folder
 from sound import MIN_SECONDS, Sound
 from validate import StudioError
@@ -208,7 +208,7 @@ class Vocoders:
                     logger.exception("loading %s failed", name)
                     raise StudioError(f"The model {name} cannot be loaded: its files are damaged or missing.") from error
                 pipeline.model.eval().requires_grad_(False)
-                pipeline.model.register_forward_pre_hook(lambda *_: getattr(self._brake, "check", _go_on)())
+                pipeline.model.register_forward_pre_hook(lambda *_: getattr(self._brake, "check", go_on)())
                 self._loaded[name] = pipeline
             return self._loaded[name]
 
@@ -293,9 +293,9 @@ class Vocoders:
                 how = {"schedule": wish.schedule} if wish.schedule else {"num_inference_steps": wish.steps}
                 own(mel=mel[None], generator=torch.Generator().manual_seed(wish.seed), callback_on_step_end=on_step, **how)
             finally:
-                self._brake.check = _go_on
+                self._brake.check = go_on
 
-        yield from _in_thread(work, check or _go_on)
+        yield from in_thread(work, check or go_on, "vocoder")
 
     def error_db(self, name: str, samples: np.ndarray, mel: torch.Tensor) -> float:
         """How far the spectrogram of a sound is from the one it was made of: the mean difference in dB."""
@@ -318,47 +318,3 @@ def _cut(samples: np.ndarray, num_samples: int) -> np.ndarray:
     import numpy as np
 
     return np.pad(samples[:num_samples], (0, max(0, num_samples - len(samples)))).astype(np.float32)
-
-
-def _go_on() -> None:
-    pass
-
-
-def _in_thread(
-    work: Callable[[Callable[[], None], Callable[[Any], None]], None], check: Callable[[], None]
-) -> Iterator[Any]:
-    """What `work(check, put)` puts, while it runs in a thread; its error, if it ends with one.
-
-    Args:
-        check: raises when the work is to end; `work` calls the one that it is given, which also ends it when nobody reads.
-    """
-    arrived: queue.SimpleQueue = queue.SimpleQueue()
-    left = threading.Event()
-
-    def check_both() -> None:
-        if left.is_set():
-            raise _NobodyThere
-        check()
-
-    def run() -> None:
-        try:
-            work(check_both, lambda item: arrived.put((item, None)))
-            arrived.put((None, StopIteration()))
-        except BaseException as error:
-            arrived.put((None, error))
-
-    threading.Thread(target=run, name="vocoder", daemon=True).start()
-    try:
-        while True:
-            item, error = arrived.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield item
-    finally:
-        left.set()
-
-
-class _NobodyThere(Exception):
-    """Ends work whose result nobody waits for."""

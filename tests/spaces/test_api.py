@@ -48,7 +48,7 @@ def test_nothing_is_loaded_until_it_is_needed(tiny_folder):
 
 def test_models_are_listed(client):
     listed = client.predict(api_name="/models")
-    models = {model["name"]: model for model in listed if model["representation"] != "sound"}
+    models = {model["name"]: model for model in listed if model["representation"] not in ("sound", "performance")}
     kinds = {name: (model["representation"], model["bars"]) for name, model in models.items()}
     assert kinds == {
         MELODY: ("melody", 2),
@@ -70,7 +70,7 @@ def test_every_action_is_documented(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     expected = {"models", "extract", "sample", "reconstruct", "interpolate", "corner_grid", "apply_attributes", "render"}
     expected |= {"taps", "humanize", "full_kit", "add_hats", "smooth_song", "morph_songs", "hold_in_song", "arrange"}
-    expected |= {"vocode"}
+    expected |= {"perform", "vocode"}
     assert {name.strip("/") for name in endpoints} == expected
     assert all(len(endpoint["description"]) > 10 for endpoint in endpoints.values())
 

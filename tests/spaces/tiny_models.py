@@ -9,6 +9,9 @@ TAP = "music-vae-groove-2bar-tap"
 HATS = "music-vae-groove-2bar-add-closed-hh"
 BAND = "multitrack-tiny-chords"
 VOCODER = "wavegrad-tiny"
+PERFORMER, FREE_PERFORMER = "transformer-autoencoder-tiny", "transformer-autoencoder-tiny-free"
+PERFORMER_CONTEXT = 512
+PERFORMERS = {PERFORMER: {"performance_encoder": "style", "melody_encoder": True}, FREE_PERFORMER: {}}
 
 PRESETS = {
     MELODY: "cat-mel_2bar_small",
@@ -24,11 +27,14 @@ ATTRIBUTES = ("c_diatonic", "note_density", "average_interval", "syncopation_16t
 BAND_ATTRIBUTES = ("pitch_range", "num_tracks", "strings", "note_density", "loudness")
 
 
-def write(folder: Path, names: tuple[str, ...] = (*PRESETS, VOCODER)) -> Path:
+def write(folder: Path, names: tuple[str, ...] = (*PRESETS, VOCODER, *PERFORMERS)) -> Path:
     """Writes the models called `names` to folders under `folder`, those of melodies and bands with attribute vectors."""
     if VOCODER in names:
         write_vocoder(folder / VOCODER)
-        names = tuple(name for name in names if name != VOCODER)
+    for name in PERFORMERS:
+        if name in names:
+            write_performer(folder / name, **PERFORMERS[name])
+    names = tuple(name for name in names if name in PRESETS)
     import torch
     from safetensors.torch import save_file
 
@@ -66,6 +72,34 @@ def write_vocoder(folder: Path) -> None:
     }
     scheduler = WaveGradScheduler(schedules=schedules, default_schedule="6")
     WaveGradPipeline(model, scheduler, extractor).save_pretrained(folder)
+
+
+def write_performer(folder: Path, **kind) -> None:
+    """A model of performances with random weights, that plays as densely as a pianist does and never ends."""
+    import torch
+
+    from hub_models.transformer_autoencoder import (
+        TransformerAutoencoderConfig,
+        TransformerAutoencoderForConditionalGeneration,
+        TransformerAutoencoderProcessor,
+    )
+
+    torch.manual_seed(7)
+    sizes = {"hidden_size": 32, "key_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32}
+    lengths = {"max_relative_position": 64, "context_length": PERFORMER_CONTEXT}
+    model = TransformerAutoencoderForConditionalGeneration(TransformerAutoencoderConfig(**sizes, **lengths, **kind))
+    likely = torch.full((310,), -3.0)
+    likely[[0, 1]] = -30.0
+    likely[2 + 27 : 2 + 64] = 0.5  # notes of the middle of the keyboard begin
+    likely[90 + 27 : 90 + 64] = 1.0  # and end
+    likely[178 + 4 : 178 + 20] = 2.0  # 50 to 200 ms pass
+    likely[278 + 8 : 278 + 28] = 0.0
+    with torch.no_grad():  # the bias of the last norm reaches the logits through the rows of the output layer
+        bias = torch.ones(32)
+        model.model.decoder.norm.bias.copy_(bias)
+        model.lm_head.weight.add_(likely[:, None] * bias / bias.square().sum())
+    model.save_pretrained(folder)
+    TransformerAutoencoderProcessor(context_length=PERFORMER_CONTEXT).save_pretrained(folder)
 
 
 def _rest_often(model) -> None:

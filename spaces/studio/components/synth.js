@@ -186,6 +186,8 @@ if (!window.encore) {
   };
 
   window.encore = {
+    // Browsers let a page sound after a click; what is to sound later is asked for then.
+    wake: () => { audio(); },
     desk, play, stop, balance, silence, bySteps, click, strike, sound, heardAt, stepSeconds,
     isPlaying: (candidate) => part !== null && part === candidate,
     now: () => context?.currentTime ?? 0,

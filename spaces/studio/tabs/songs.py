@@ -86,10 +86,13 @@ def build(engine: Engine) -> Desk | None:
             remarks = gr.Markdown("", elem_classes="report", elem_id="song-remarks")
             result = gr.State(None, time_to_live=SESSION_SECONDS)
             with gr.Row(elem_classes="again"):
+                to_performer = gr.Button(
+                    "To Performer", interactive=False, size="sm", min_width=120, elem_id="song-to-performer"
+                )
                 to_vocoder = gr.Button("To Vocoder", interactive=False, size="sm", min_width=120, elem_id="song-to-vocoder")
 
     seed = chance[1]
-    made = [roll, remarks, seed, result, to_vocoder]
+    made = [roll, remarks, seed, result, to_performer, to_vocoder]
     song_a, song_b = (slot[0] for slot in slots)
 
     def finish(written: songs.Written, title: str, seed: int, progress: Any) -> tuple:
@@ -99,7 +102,8 @@ def build(engine: Engine) -> Desk | None:
         lines = "\n".join(f"- {plain(remark)}" for remark in written.remarks[:8])
         value["detail"] += f", seed {seed}"
         remarks = f"What the model did not read:\n{lines}" if lines else ""
-        return value, remarks, seed, Music(written.midi, title, written.midi.get_end_time()), gr.Button(interactive=True)
+        on = gr.Button(interactive=True)
+        return value, remarks, seed, Music(written.midi, title, written.midi.get_end_time()), on, on
 
     @in_sentences
     def on_smooth(model, song, width, temperature, seed, keep, progress=gr.Progress()):
@@ -142,7 +146,7 @@ def build(engine: Engine) -> Desk | None:
     for letter, (song, shown, upload, example) in zip(LETTERS, slots, strict=True):
         connect_slot(letter, song, shown, upload, example, offered)
 
-    return Desk(TITLE, result, {"Vocoder": to_vocoder}, perform=lambda music: music)
+    return Desk(TITLE, result, {"Performer": to_performer, "Vocoder": to_vocoder}, perform=lambda music: music)
 
 
 def connect_slot(
