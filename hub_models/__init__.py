@@ -7,9 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 _EXPORTS = {
+    "MelodyTokenizer": "transformer_autoencoder",
     "MusicVAEConfig": "music_vae",
     "MusicVAEModel": "music_vae",
     "MusicVAEProcessor": "music_vae",
+    "PerformanceTokenizer": "transformer_autoencoder",
+    "TransformerAutoencoderConfig": "transformer_autoencoder",
+    "TransformerAutoencoderForConditionalGeneration": "transformer_autoencoder",
+    "TransformerAutoencoderModel": "transformer_autoencoder",
+    "TransformerAutoencoderProcessor": "transformer_autoencoder",
     "WaveGradFeatureExtractor": "wavegrad",
     "WaveGradModel": "wavegrad",
     "WaveGradPipeline": "wavegrad",
@@ -20,9 +26,15 @@ _EXPORTS = {
 _SUBMODULES = ("audio", "midi")
 
 __all__ = [
+    "MelodyTokenizer",
     "MusicVAEConfig",
     "MusicVAEModel",
     "MusicVAEProcessor",
+    "PerformanceTokenizer",
+    "TransformerAutoencoderConfig",
+    "TransformerAutoencoderForConditionalGeneration",
+    "TransformerAutoencoderModel",
+    "TransformerAutoencoderProcessor",
     "WaveGradFeatureExtractor",
     "WaveGradModel",
     "WaveGradPipeline",
@@ -42,6 +54,14 @@ if TYPE_CHECKING:
     from .music_vae import MusicVAEConfig as MusicVAEConfig
     from .music_vae import MusicVAEModel as MusicVAEModel
     from .music_vae import MusicVAEProcessor as MusicVAEProcessor
+    from .transformer_autoencoder import MelodyTokenizer as MelodyTokenizer
+    from .transformer_autoencoder import PerformanceTokenizer as PerformanceTokenizer
+    from .transformer_autoencoder import TransformerAutoencoderConfig as TransformerAutoencoderConfig
+    from .transformer_autoencoder import (
+        TransformerAutoencoderForConditionalGeneration as TransformerAutoencoderForConditionalGeneration,
+    )
+    from .transformer_autoencoder import TransformerAutoencoderModel as TransformerAutoencoderModel
+    from .transformer_autoencoder import TransformerAutoencoderProcessor as TransformerAutoencoderProcessor
     from .wavegrad import WaveGradFeatureExtractor as WaveGradFeatureExtractor
     from .wavegrad import WaveGradModel as WaveGradModel
     from .wavegrad import WaveGradPipeline as WaveGradPipeline

@@ -19,8 +19,8 @@ def test_the_tour_runs(tmp_path, monkeypatch):
     names = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - our own text
-    for name in ("song.mid", "morph.mid", "denser.mid", "groove.mid", "whole.mid", "band.mid"):
-        assert pretty_midi.PrettyMIDI(str(tmp_path / name)).instruments
+    for name in ("song", "morph", "denser", "groove", "whole", "band", "performance", "continued"):
+        assert pretty_midi.PrettyMIDI(str(tmp_path / f"{name}.mid")).instruments
     samples, sample_rate = soundfile.read(tmp_path / "song.wav")
     assert sample_rate == 44_100
     assert samples.shape[1] == 2

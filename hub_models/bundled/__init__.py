@@ -1,9 +1,10 @@
 """The small checkpoints that Encore trained and ships: one folder per model, in Hub layout.
 
 Each folder holds `config.json`, `model.safetensors`, `processor_config.json` and what else belongs to the model
-(`attribute_vectors.safetensors`, `metrics.json`); that of a diffusers pipeline holds `model_index.json` and a folder for
-each component. `index.json` beside them is the one place that says, per model, its line of description, the data it learned
-from and the script that trained it. Code and card are not kept here: `python -m hub_models.hub publish` adds both.
+(`tokenizer_config.json`, `generation_config.json`, `attribute_vectors.safetensors`, `metrics.json`); that of a diffusers
+pipeline holds `model_index.json` and a folder for each component. `index.json` beside them is the one place that says, per
+model, its line of description, the data it learned from and the script that trained it. Code and card are not kept here:
+`python -m hub_models.hub publish` adds both.
 """
 
 from __future__ import annotations
@@ -39,6 +40,14 @@ class BundledModel(NamedTuple):
         """Whether the folder holds a diffusers pipeline and not a transformers model."""
         return (self.path / INDEX_OF_A_PIPELINE).is_file()
 
+    @property
+    def model_type(self) -> str | None:
+        """The kind of a transformers model, which is also the name of the part of this package that has its classes; None
+        for a pipeline."""
+        if self.is_pipeline:
+            return None
+        return json.loads((self.path / "config.json").read_text(encoding="utf-8"))["model_type"]
+
 
 def read_index() -> dict[str, dict]:
     """What `index.json` says of every bundled model: name -> description, data sources, training script."""
@@ -69,7 +78,7 @@ def bundled(name: str) -> Path:
         raise ValueError(f"There is no bundled model {name!r}; bundled models: {available}.")
     # Whoever uses AutoModel has imported transformers; registering costs nothing more then.
     if "transformers" in sys.modules and not models[name].is_pipeline:
-        import_module("hub_models.music_vae")
+        import_module(f"hub_models.{models[name].model_type}")
     return models[name].path
 
 

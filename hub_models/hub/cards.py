@@ -2,8 +2,8 @@
 
 A card of a bundled model has four sources and no number typed by hand: `templates/<template>.md`, the model's entry in
 `hub_models/bundled/index.json`, `data_sources.yaml`, and the model folder itself, its configuration, the header of its
-weights, and metrics.json as `evaluate.py` writes it. What is read there for each kind of model, `cards_music_vae` and
-`cards_wavegrad` say.
+weights, and metrics.json as `evaluate.py` writes it. What is read there for each kind of model, `cards_music_vae`,
+`cards_transformer_autoencoder` and `cards_wavegrad` say.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from . import cards_music_vae, cards_wavegrad
+from . import cards_music_vae, cards_transformer_autoencoder, cards_wavegrad
 from .errors import HubError
 from .figures import Metric
 from .files import read_json
@@ -24,6 +24,16 @@ from .files import read_json
 FOLDER = Path(__file__).resolve().parent
 # Library -> the Hub's nearest task: it has none for symbolic music. Vocoders stand under audio-to-audio there.
 PIPELINE_TAG_OF = {"transformers": "text-to-audio", "diffusers": "audio-to-audio"}
+
+# Beginning of a template's name -> task and facts of the models whose cards it makes.
+KINDS = {
+    "music_vae": (cards_music_vae.TASK, cards_music_vae.music_vae_values),
+    "transformer_autoencoder": (
+        cards_transformer_autoencoder.TASK,
+        cards_transformer_autoencoder.transformer_autoencoder_values,
+    ),
+    "wavegrad": (cards_wavegrad.TASK, cards_wavegrad.wavegrad_values),
+}
 
 # Of the Hub's list of licence identifiers, those that weights or data of this kind come under.
 # fmt: off
@@ -70,15 +80,13 @@ def render_card(name: str, *, folder: str | Path | None = None, repository: str 
     facts = index[name]
     folder = Path(folder or BUNDLED_FOLDER / name)
     library_name = facts.get("library_name", "transformers")
-    if library_name == "diffusers":
-        task, (results, values) = cards_wavegrad.TASK, cards_wavegrad.wavegrad_values(folder, facts)
-    else:
-        task, (results, values) = cards_music_vae.TASK, cards_music_vae.music_vae_values(folder, facts)
+    task, values_of = next(kind for name, kind in KINDS.items() if facts["template"].startswith(name))
+    results, values = values_of(folder, facts)
     catalogue = data_sources()
     sources = [catalogue[key] for key in facts["data_sources"]]
     measured = [catalogue[key] for key in facts.get("measured_on", facts["data_sources"])]
     card_data = ModelCardData(
-        license="apache-2.0",
+        license=facts.get("license", "apache-2.0"),
         library_name=library_name,
         pipeline_tag=PIPELINE_TAG_OF[library_name],
         tags=[*facts["tags"], "encore"],

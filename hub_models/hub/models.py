@@ -1,4 +1,4 @@
-"""transformers models as repositories: weights, configuration, processor, and the code of all three.
+"""transformers models as repositories: weights, configuration, processor and tokenizer, and the code of all of them.
 
 The code is collected by transformers' own machinery for custom objects (`register_for_auto_class`, then
 `save_pretrained`): it writes `auto_map` into config.json and processor_config.json and copies the files of the model
@@ -19,6 +19,8 @@ from .files import read_json
 
 PACKAGE = Path(__file__).resolve().parents[1]
 REQUIRED_FILES = ("config.json", "model.safetensors", "processor_config.json")
+# What `from_pretrained` notes in a tokenizer about where it came from, and `save_pretrained` would write down.
+TOLD_BY_LOADING = ("is_local", "local_files_only", "auto_map")
 
 
 def load_model(folder: Path) -> tuple[Any, Any]:
@@ -53,6 +55,10 @@ def save_model(loaded: tuple[Any, Any], output: Path) -> None:
     """Writes what `load_model` gave, with its code."""
     model, processor = loaded
     classes = {type(model.config): "AutoConfig", type(model): "AutoModel", type(processor): "AutoProcessor"}
+    for tokenizer in _tokenizers_of(processor):
+        classes[type(tokenizer)] = "AutoTokenizer"
+        for name in TOLD_BY_LOADING:
+            tokenizer.init_kwargs.pop(name, None)
     with shipping_code(classes):
         model.save_pretrained(output)
         processor.save_pretrained(output)
@@ -75,6 +81,14 @@ def shipping_code(auto_classes: dict[type, str]) -> Iterator[None]:
     finally:
         for custom_class, auto_class in before.items():
             custom_class._auto_class = auto_class
+
+
+def _tokenizers_of(processor: Any) -> list[Any]:
+    """The tokenizers that a processor is made of and saves."""
+    from transformers import PreTrainedTokenizerBase
+
+    parts = (getattr(processor, name) for name in processor.get_attributes())
+    return [part for part in parts if isinstance(part, PreTrainedTokenizerBase)]
 
 
 def _register_classes(folder: Path) -> None:

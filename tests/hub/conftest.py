@@ -1,4 +1,4 @@
-"""A local Hub, a tiny checkpoint and a MIDI file for the tests of publishing."""
+"""A local Hub, tiny checkpoints and a MIDI file for the tests of publishing."""
 
 import copy
 import json
@@ -120,3 +120,12 @@ def pipeline_folder(tmp_path_factory):
     from tiny_pipelines import write_pipeline
 
     return write_pipeline(tmp_path_factory.mktemp("pipeline"), tmp_path_factory.mktemp("recordings"))
+
+
+@pytest.fixture(scope="session")
+def performer(tmp_path_factory):
+    """Folder of a tiny Transformer Autoencoder that hears style and melody, with its metrics and those of its siblings."""
+    from tiny_performers import write_measured
+
+    folder = tmp_path_factory.mktemp("performer")
+    return write_measured(folder, "melody_performance", ("unconditional", "performance", "melody"))

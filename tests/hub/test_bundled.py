@@ -6,6 +6,8 @@ import subprocess
 import sys
 
 import pytest
+from tiny_models import write_checkpoint
+from tiny_performers import write_performer
 
 from hub_models.bundled import BUNDLED_FOLDER, bundled, list_bundled, read_index
 
@@ -19,9 +21,9 @@ def some_bundled(tmp_path, monkeypatch):
     module = sys.modules["hub_models.bundled"]
     descriptions = {"tiny": "A tiny model.", "untrained": "Not there yet.", "vocoder": "A tiny pipeline."}
     (tmp_path / "index.json").write_text(json.dumps({key: {"description": text} for key, text in descriptions.items()}))
-    for name, file in (("tiny", "config.json"), ("vocoder", "model_index.json")):
+    for name, file, content in (("tiny", "config.json", {"model_type": "music_vae"}), ("vocoder", "model_index.json", {})):
         (tmp_path / name).mkdir()
-        (tmp_path / name / file).write_text("{}")
+        (tmp_path / name / file).write_text(json.dumps(content))
     monkeypatch.setattr(module, "BUNDLED_FOLDER", tmp_path)
     return tmp_path
 
@@ -32,6 +34,7 @@ def test_listed_with_one_line_each(some_bundled):
         ("vocoder", "A tiny pipeline.", some_bundled / "vocoder"),
     ]
     assert [model.is_pipeline for model in list_bundled()] == [False, True]
+    assert [model.model_type for model in list_bundled()] == ["music_vae", None]
 
 
 @pytest.mark.parametrize("name", ["tiny", "vocoder"])
@@ -66,6 +69,31 @@ def test_every_bundled_folder_is_in_the_index_and_small():
         for path in files:
             if path.suffix == ".json":  # nothing of the machine that trained it
                 assert not re.search(r'"(/|~|[A-Z]:\\)', path.read_text()), path
+
+
+@pytest.mark.parametrize("kind", ["music_vae", "transformer_autoencoder"])
+def test_the_auto_classes_know_a_bundled_model_of_any_kind(kind, tmp_path):
+    """In a process that has imported nothing of Encore but the list of models."""
+    if kind == "music_vae":
+        write_checkpoint(tmp_path / "tiny", "cat-mel_2bar_small")
+    else:
+        write_performer(tmp_path / "tiny", "melody_performance")
+    (tmp_path / "index.json").write_text(json.dumps({"tiny": {"description": "A tiny model."}}))
+    script = (
+        "import sys, pathlib, transformers, hub_models.bundled\n"
+        "module = sys.modules['hub_models.bundled']\n"
+        f"module.BUNDLED_FOLDER = pathlib.Path({str(tmp_path)!r})\n"
+        "folder = module.bundled('tiny')\n"
+        "for name in ('AutoModel', 'AutoProcessor'):\n"
+        "    assert type(getattr(transformers, name).from_pretrained(folder)).__module__.startswith('hub_models.')\n"
+        "kinds = {'music_vae', 'transformer_autoencoder', 'wavegrad'}\n"
+        "print(*sorted(kind for kind in kinds if f'hub_models.{kind}' in sys.modules))\n"
+    )
+    client = subprocess.run(
+        [sys.executable, "-c", script], cwd=BUNDLED_FOLDER.parents[1], capture_output=True, text=True, timeout=120
+    )
+    assert client.returncode == 0, client.stderr
+    assert client.stdout.split() == [kind], "and no other kind was imported"
 
 
 def test_name_is_callable_before_and_after_the_module_is_imported():

@@ -17,7 +17,7 @@ from hub_models.hub import HubError, check_card, render_card
 from hub_models.hub.__main__ import main
 from hub_models.hub.cards import IDENTIFIER, LICENSES, data_sources
 
-NAMES = sorted(name for name, facts in read_index().items() if facts.get("library_name") != "diffusers")
+NAMES = sorted(name for name, facts in read_index().items() if facts["template"].startswith("music_vae"))
 CARDS = Path(__file__).resolve().parents[2] / "model_cards"
 REQUIRED = ("license", "library_name", "pipeline_tag", "tags", "datasets", "metrics", "model-index")
 VALID = {"license": "apache-2.0", "library_name": "transformers", "pipeline_tag": "text-to-audio", "tags": ["music"]}
@@ -312,7 +312,7 @@ def test_without_metrics_the_command_says_what_to_do(checkpoint, tmp_path, monke
     (folder / "metrics.json").unlink()
     module = sys.modules["hub_models.bundled"]
     monkeypatch.setattr(module, "BUNDLED_FOLDER", tmp_path)
-    entry = {"recipe": "runs/train.sh", "representation": "melody"}
+    entry = {"template": "music_vae", "recipe": "runs/train.sh", "representation": "melody"}
     monkeypatch.setattr(module, "read_index", lambda: {NAMES[0]: entry})
     assert main(["card", NAMES[0]]) == 1
     message = capsys.readouterr().err
