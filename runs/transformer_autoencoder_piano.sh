@@ -56,7 +56,7 @@ python -m hub_models.transformer_autoencoder.bundle --model "$OUTPUT/both" --hal
 
 evaluate() { # MODEL JSON OPTIONS...
     python -m hub_models.transformer_autoencoder.evaluate "${DATA_OPTIONS[@]}" --split validation \
-        --max-segments 256 --num-performances 32 --model "$1" --output "$2" "${@:3}"
+        --max-segments 128 --num-performances 24 --model "$1" --output "$2" "${@:3}"
 }
 evaluate "$FOLDER-unconditional" "$FOLDER-unconditional/metrics.json"
 cp "$FOLDER-unconditional/metrics.json" "$FOLDER/metrics_unconditional.json"

@@ -10,8 +10,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-from hub_models.transformer_autoencoder.melody_events import MELODY_STEPS_PER_SECOND
-
 from .errors import HubError
 from .figures import Metric
 from .figures_transformer_autoencoder import (
@@ -27,6 +25,7 @@ from .figures_transformer_autoencoder import (
     likelihood_verdicts,
     melody_table,
     melody_verdict,
+    plays_melody,
     style_table,
     style_verdicts,
 )
@@ -76,12 +75,12 @@ def transformer_autoencoder_values(folder: Path, facts: dict) -> tuple[list[Metr
         "parameters": f"{sum(math.prod(shape) for shape in tensors.values()) / 1e6:.1f} million",
         "is_half": tensor_dtypes(folder / WEIGHTS) <= {"F16", "BF16"},
         "seconds": seconds,
-        "melody_steps": math.ceil(seconds) * MELODY_STEPS_PER_SECOND,
         "likelihood": likelihood_table(reports, kind),
         "likelihood_verdicts": likelihood_verdicts(reports),
         "style": style_table(reports, kind),
         "style_verdicts": style_verdicts(metrics, kind),
         "areas": areas_table(metrics, kind),
+        "plays_melody": hears_melody(kind) and plays_melody(metrics),
         "melody": melody_table(reports, kind),
         "melody_verdict": melody_verdict(metrics) if hears_melody(kind) else None,
     }

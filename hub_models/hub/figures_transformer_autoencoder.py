@@ -268,11 +268,15 @@ def melody_table(reports: dict[str, dict], own: str) -> Table | None:
     return Table(["", *columns], rows)
 
 
+def plays_melody(report: dict) -> bool:
+    """Whether more of the melody that a model is given is in what it writes than of another, beyond chance."""
+    figures = report["melody"]
+    return figures["kept"] - figures["chance"] > SURE * figures["standard_error"]
+
+
 def melody_verdict(report: dict) -> str:
     """Whether a model plays the melody that it is given."""
     figures = report["melody"]
     kept, error, chance = figures["kept"], figures["standard_error"], figures["chance"]
     text = f"It plays {kept:.2f} ± {error:.2f} of its melody's notes, and {chance:.2f} of another's, which it was not given"
-    if kept - chance <= SURE * error:
-        return f"{text}: no more than by chance."
-    return f"{text}: more than by chance."
+    return f"{text}: {'more' if plays_melody(report) else 'no more'} than by chance."
