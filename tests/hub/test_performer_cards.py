@@ -141,6 +141,8 @@ def test_style_and_melody_are_judged_by_chance(folder):
     assert "melody to play: nearer to the given style in 0.75 ± 0.05 of the comparisons, more than by chance (0.5)." in card
     assert "0.55 ± 0.05 of the comparisons, more than 0.5, but that may be chance." in card
     assert "It plays 0.52 ± 0.03 of its melody's notes, and 0.06 of another's, which it was not given: more than by" in card
+    assert "so far" not in card
+    assert "hardly learned" not in card
     assert rows(card, 1)["this model, with a melody"][:2] == ["0.75", "0.05"]
     assert rows(card, 3)["this model"][:3] == ["0.52", "0.03", "0.06"]
     results = {result.metric_name: result.metric_value for result in ModelCard(card).data.eval_results}
@@ -151,6 +153,8 @@ def test_style_and_melody_are_judged_by_chance(folder):
     card = render_card(BOTH, folder=folder)
     assert "0.50 ± 0.05 of the comparisons, no more than by chance (0.5)." in card
     assert "which it was not given: no more than by chance." in card
+    assert "measured below: no more than by chance, so far." in card
+    assert "hardly learned to play the melody" in card
 
 
 def test_all_four_models_stand_in_the_table_of_likelihoods(folder):
