@@ -170,8 +170,8 @@ def _listed(title: str, remarks: list[str]) -> str:
     return f"\n\n{title}:\n" + "\n".join(shown + more)
 
 
-def plain(text: str) -> str:
-    """Text from a file, made harmless as Markdown and HTML."""
+def plain(text: str, longest: int = 200) -> str:
+    """Text from a file, made harmless as Markdown and HTML, and cut after `longest` characters."""
     return "".join(
-        f"\\{c}" if c in "\\`*_{}[]()#+!|~$" else {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(c, c) for c in text[:200]
+        f"\\{c}" if c in "\\`*_{}[]()#+!|~$" else {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(c, c) for c in text[:longest]
     )

@@ -145,7 +145,7 @@ def build(performers: Performers) -> Desk | None:
                 )
             gr.Markdown(
                 "Stop keeps what is there; Continue goes on from it, in the style that is chosen by then."
-                + "".join(f"\n\n{plain(entry.description)}" for entry in entries if entry.description),
+                + "".join(f"\n\n{plain(entry.description, 600)}" for entry in entries if entry.description),
                 elem_classes="quiet",
             )
             with gr.Column(elem_classes="sound"):

@@ -112,7 +112,7 @@ def build(vocoders: Vocoders) -> Desk | None:
             )  # fmt: skip
             gr.Markdown(
                 f"Griffin-Lim is what one does without a network: {GRIFFIN_LIM_ITERATIONS} rounds of guessing the phases."
-                + "".join(f"\n\n{plain(entry.description)}" for entry in vocoders.entries.values()),
+                + "".join(f"\n\n{plain(entry.description, 600)}" for entry in vocoders.entries.values()),
                 elem_classes="quiet",
             )
             with gr.Column(elem_classes="sound"):
