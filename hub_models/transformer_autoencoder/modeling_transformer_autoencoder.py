@@ -522,8 +522,10 @@ class TransformerAutoencoderForConditionalGeneration(TransformerAutoencoderPreTr
                 f"Primers, styles and melodies must come in equal numbers, or one for all; got {sorted(sizes)}."
             )
         input_ids, attention_mask = prepare_primer(input_ids, attention_mask, batch_size, device)
-        if self.config.vocab_size <= int(input_ids.max()) or int(input_ids.min()) < 0:
-            raise ValueError(f"Events are 0 to {self.config.vocab_size - 1}; the primer holds others.")
+        vocab_size = self.config.vocab_size
+        _check_events("the primer", input_ids, vocab_size)
+        _check_events("performance_ids", performance_ids, vocab_size)
+        _check_events("melody_ids", melody_ids, self.config.melody_vocab_size)
         # CODEPATH: unconditional_model_16 and others of the plain Music Transformer listen to nothing
         if self.config.is_conditional:
             heard = slice(self.config.context_length)
@@ -603,6 +605,16 @@ class TransformerAutoencoderForConditionalGeneration(TransformerAutoencoderPreTr
             if isinstance(cache, PerformanceCache):
                 cache.encoding = known
         return known
+
+
+def _check_events(name: str, ids: Tensor | None, vocab_size: int):
+    """Refuses ids outside the vocabulary, before a table raises something that nobody understands."""
+    if ids is None or not ids.numel():
+        return
+    lowest, highest = int(ids.min()), int(ids.max())
+    if lowest < 0 or highest >= vocab_size:
+        wrong = lowest if lowest < 0 else highest
+        raise ValueError(f"Events are 0 to {vocab_size - 1}; {name} holds {wrong}.")
 
 
 def mix_styles(styles: Tensor, weights: Tensor | list[float] | None = None) -> Tensor:

@@ -160,8 +160,12 @@ def test_generation_can_go_on_where_it_stopped():
 
 
 def test_what_the_primer_holds_is_checked():
-    with pytest.raises(ValueError, match="Events are 0 to 309; the primer holds others"):
+    with pytest.raises(ValueError, match="Events are 0 to 309; the primer holds 310"):
         small_model().generate(torch.tensor([[5, 310]]), max_new_tokens=2)
+    with pytest.raises(ValueError, match="Events are 0 to 91; melody_ids holds -3"):
+        small_model(**KINDS["melody"]).generate(melody_ids=torch.tensor([[5, -3]]), max_new_tokens=2)
+    with pytest.raises(ValueError, match="Events are 0 to 309; performance_ids holds 400"):
+        small_model(**KINDS["style"]).generate(performance_ids=torch.tensor([[5, 400]]), max_new_tokens=2)
     with pytest.raises(ValueError, match="must have the shape"):
         small_model().generate(torch.tensor([5, 6]), max_new_tokens=2)
 
