@@ -23,6 +23,9 @@ from typing import Any
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+from .attention_patterns import ATTENTION_PATTERNS, CROSS, DENSE, SUMMARY_SPREAD, attention_of_layer
+from .presets import PRESETS
+
 # Sizes beyond these are typing errors or attacks, not models: the largest published prior has 79 layers of 4,800.
 MAX_WIDTH = 32_768
 MAX_LAYERS = 256
@@ -33,54 +36,6 @@ MAX_HOP_LENGTH = 1_048_576
 
 IntegerList = list[int] | tuple[int, ...]
 NumberList = list[float | int] | tuple[float | int, ...]
-
-DENSE, ROW, COLUMN, PREVIOUS = "dense_attn", "block_attn", "transpose_block_attn", "prev_block_attn"
-SUMMARY, SUMMARY_SPREAD = "summary_attn", "summary_spread_attn"
-CROSS, PRIME = "cross_attention", "prime_attn"
-
-_FACTORISED = (ROW, COLUMN, PREVIOUS)
-_THRICE = _FACTORISED * 3
-#: Attention of the layers, repeated as long as there are layers: `attn_order` of the original by number.
-_CYCLES: dict[int, tuple[str, ...]] = {
-    0: (DENSE,),
-    1: (ROW, COLUMN),
-    2: _FACTORISED,
-    3: (ROW, SUMMARY),
-    4: (ROW, SUMMARY_SPREAD),
-    5: (ROW, SUMMARY, ROW, ROW),
-    6: (*_FACTORISED, CROSS),
-    7: (*_FACTORISED * 5, CROSS),
-    8: (*_THRICE, CROSS),
-    9: (*_FACTORISED, DENSE),
-    10: (*_THRICE, *(*_THRICE, CROSS) * 7),
-}
-#: In orders 11 and 12 every 16th layer is another one: which, by the layer's number modulo 3.
-_SIXTEENTH_LAYERS = {11: (CROSS, CROSS, DENSE), 12: (PRIME, PRIME, DENSE)}
-
-#: Names of `attention_pattern` and the original's `attn_order`. Four have names of transformers 4.
-ATTENTION_PATTERNS: dict[str, int] = {
-    "full_dense_attention": 0,
-    "row_column_attention": 1,
-    "raw_column_previous_row_attention": 2,
-    "row_summary_attention": 3,
-    "row_summary_spread_attention": 4,
-    "sparse_summary_attention": 5,
-    "enc_dec_every_4_layers": 6,
-    "enc_dec_every_16_layers": 7,
-    "enc_dec_every_10_layers": 8,
-    "factorised_and_dense_attention": 9,
-    "large_separated_enc_dec_w_lyrics": 10,
-    "separated_enc_dec_with_dense_attention": 11,
-    "enc_dec_with_lyrics": 12,
-}
-
-
-def attention_of_layer(order: int, layer: int) -> str:
-    """What layer number `layer` attends to in the original's `attn_order` `order`."""
-    if order in _SIXTEENTH_LAYERS:
-        return _SIXTEENTH_LAYERS[order][layer % 3] if layer % 16 == 15 else _FACTORISED[layer % 3]
-    cycle = _CYCLES[order]
-    return cycle[layer % len(cycle)]
 
 
 @strict
@@ -658,169 +613,6 @@ def _preset(name: str) -> dict[str, Any]:
         raise ValueError(f"There is no preset {name!r}; the presets are {', '.join(PRESETS)}.")
     return PRESETS[name]
 
-
-_LABELS_V2 = {"metadata_dims": [120, 4111], "max_nb_genres": 5, "timing_dims": 128}
-_NO_LYRICS = {"nb_relevant_lyric_tokens": 0, "is_encoder_decoder": False, "encoder_loss_fraction": 0.0}
-_TOP = {
-    "level": 0,
-    "n_ctx": 8192,
-    "hidden_size": 4800,
-    "n_heads": 8,
-    "blocks": 128,
-    "init_scale": 0.1,
-    "merged_decoder": True,
-}
-
-
-def _upsampler(level: int, **rest) -> dict[str, Any]:
-    """A prior below the top, whose conditioner is as wide and deep in all releases."""
-    return {
-        "level": level,
-        "n_ctx": 8192,
-        "hidden_size": 1920,
-        "num_layers": 72,
-        "n_heads": 1,
-        "attention_pattern": "raw_column_previous_row_attention",
-        "blocks": 128,
-        "init_scale": 0.4,
-        "merged_decoder": False,
-        "res_conv_width": 1024,
-        "res_conv_depth": 16,
-        "res_dilation_growth_rate": 3,
-        "res_dilation_cycle": 8,
-        **_LABELS_V2,
-        **_NO_LYRICS,
-        **rest,
-    }
-
-
-_UPSAMPLERS = [_upsampler(1, conv_res_scale=True), _upsampler(2, conv_res_scale=False)]
-_PRIOR_5B = {
-    **_TOP,
-    **_LABELS_V2,
-    **_NO_LYRICS,
-    "num_layers": 72,
-    "attention_pattern": "raw_column_previous_row_attention",
-    "min_duration": 60,
-}
-_PRIOR_5B_LYRICS = {
-    **_TOP,
-    **_LABELS_V2,
-    "num_layers": 79,
-    "attention_pattern": "large_separated_enc_dec_w_lyrics",
-    "is_encoder_decoder": False,
-    "nb_relevant_lyric_tokens": 512,
-    "lyric_vocab_size": 80,
-    "encoder_loss_fraction": 0.4,
-    "encoder_config": {
-        "hidden_size": 1280,
-        "num_layers": 18,
-        "n_heads": 4,
-        "attention_pattern": "raw_column_previous_row_attention",
-        "blocks": 32,
-        "init_scale": 0.7,
-    },
-    "min_duration": 23.8,
-    "alignment_layer": 68,
-    "alignment_head": 2,
-}
-_PRIOR_1B_LYRICS = {
-    "level": 0,
-    "n_ctx": 6144,
-    "hidden_size": 2048,
-    "num_layers": 72,
-    "n_heads": 2,
-    "attention_pattern": "enc_dec_with_lyrics",
-    "blocks": 64,
-    "init_scale": 0.2,
-    "merged_decoder": False,
-    "is_encoder_decoder": True,
-    "metadata_dims": [604, 7898],
-    "max_nb_genres": 1,
-    "timing_dims": 64,
-    "nb_relevant_lyric_tokens": 384,
-    "lyric_vocab_size": 79,
-    "encoder_loss_fraction": 0.4,
-    "min_duration": 17.84,
-    "alignment_layer": 63,
-    "alignment_head": 0,
-}
-
-
-def _release(top: dict[str, Any]) -> dict[str, Any]:
-    return {"vqvae_config": {}, "prior_config_list": [top, *_UPSAMPLERS]}
-
-
-_TINY_RATE = {"sampling_rate": 22_050}
-_TINY_RESAMPLING = {"res_downs_t": [1, 1, 1], "res_strides_t": [8, 4, 4]}
-_TINY_PRIOR = {
-    **_TINY_RATE,
-    **_TINY_RESAMPLING,
-    "music_vocab_size": 1024,
-    "n_ctx": 1024,
-    "blocks": 32,
-    "attention_multiplier": 0.5,
-    "mlp_multiplier": 2.0,
-    "n_heads": 4,
-    "init_scale": 1.0,
-    "merged_decoder": False,
-    "metadata_dims": [16, 16],
-    "max_nb_genres": 1,
-    "timing_dims": 64,
-    "min_duration": 1,
-    "max_duration": 120,
-    "res_conv_width": 96,
-    "res_conv_depth": 4,
-    "res_dilation_growth_rate": 3,
-    "res_dilation_cycle": 4,
-    "conv_res_scale": True,
-}
-_TINY_UPSAMPLER = {**_TINY_PRIOR, **_NO_LYRICS, "attention_pattern": "raw_column_previous_row_attention"}
-
-#: Names and numbers of the original release, and of the model that this project trains.
-PRESETS: dict[str, dict[str, Any]] = {
-    "jukebox-5b": _release(_PRIOR_5B),
-    "jukebox-5b-lyrics": _release(_PRIOR_5B_LYRICS),
-    "jukebox-1b-lyrics": _release(_PRIOR_1B_LYRICS),
-    "jukebox-tiny": {
-        **_TINY_RATE,
-        "vqvae_config": {
-            **_TINY_RATE,
-            **_TINY_RESAMPLING,
-            "nb_discrete_codes": 1024,
-            "multipliers": [1, 1, 1],
-            "res_conv_width": 48,
-            "res_conv_depth": 4,
-            "sample_length": 32_768,
-        },
-        "prior_config_list": [
-            {
-                **_TINY_PRIOR,
-                "level": 0,
-                "hidden_size": 256,
-                "num_layers": 12,
-                "attention_pattern": "enc_dec_every_4_layers",
-                "is_encoder_decoder": False,
-                "nb_relevant_lyric_tokens": 128,
-                "lyric_vocab_size": 80,
-                "encoder_loss_fraction": 0.1,
-                "encoder_config": {
-                    "hidden_size": 128,
-                    "num_layers": 3,
-                    "n_heads": 4,
-                    "attention_pattern": "raw_column_previous_row_attention",
-                    "attention_multiplier": 0.5,
-                    "blocks": 16,
-                    "init_scale": 1.0,
-                },
-                "alignment_layer": 7,
-                "alignment_head": 0,
-            },
-            {**_TINY_UPSAMPLER, "level": 1, "hidden_size": 192, "num_layers": 6},
-            {**_TINY_UPSAMPLER, "level": 2, "hidden_size": 192, "num_layers": 6},
-        ],
-    },
-}
 
 __all__ = [
     "ATTENTION_PATTERNS",
