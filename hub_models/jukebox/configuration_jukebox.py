@@ -18,12 +18,13 @@ numbered from the top as there (0 is the coarsest); levels of the *VQ-VAE* from 
 """
 
 import math
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-from .attention_patterns import ATTENTION_PATTERNS, CROSS, DENSE, SUMMARY_SPREAD, attention_of_layer
+from .attention_patterns import ATTENTION_PATTERNS, CROSS, DENSE, PRIME, SUMMARY_SPREAD, attention_of_layer
 from .presets import PRESETS
 
 # Sizes beyond these are typing errors or attacks, not models: the largest published prior has 79 layers of 4,800.
@@ -429,6 +430,17 @@ class JukeboxPriorConfig(PreTrainedConfig):
         return not self.is_encoder_decoder and self.nb_relevant_lyric_tokens > 0
 
     @property
+    def alignment(self) -> tuple[int, int] | None:
+        """Layer and head whose attention follows the lyrics: those of the configuration, or head 0 of the last layer that
+        hears lyrics where the configuration names one that does not (as files of transformers 4 do for 1b-lyrics)."""
+        hearing = [number for number, attention in enumerate(self.layer_attentions) if attention in (CROSS, PRIME)]
+        if not hearing or not self.nb_relevant_lyric_tokens:
+            return None
+        if self.alignment_layer in hearing:
+            return self.alignment_layer, min(self.alignment_head or 0, self.n_heads - 1)
+        return hearing[-1], 0
+
+    @property
     def is_upsampler(self) -> bool:
         """Whether the codes of the level above are heard."""
         return self.level > 0
@@ -465,7 +477,7 @@ class JukeboxConfig(PreTrainedConfig):
             Hz.
         timing_dims, min_duration, max_duration, max_nb_genres, metadata_conditioning:
             Of priors that are made by default. What `prior_config_list` says of each prior holds. (In transformers 4 these
-            overruled it.)
+            overruled it; in files that it wrote they do so here.)
     """
 
     model_type = "jukebox"
@@ -483,34 +495,41 @@ class JukeboxConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         kwargs.pop("hop_fraction", None)  # files of transformers 4 say it twice
+        self._read_published_layout(kwargs)
         if self.vqvae_config is None:
             self.vqvae_config = JukeboxVQVAEConfig(sampling_rate=self.sampling_rate)
         elif isinstance(self.vqvae_config, dict):
-            self.vqvae_config = JukeboxVQVAEConfig(**_known_fields(JukeboxVQVAEConfig, self.vqvae_config))
+            fields = {"sampling_rate": self.sampling_rate, **_known_fields(JukeboxVQVAEConfig, self.vqvae_config)}
+            self.vqvae_config = JukeboxVQVAEConfig(**fields)
+        shared = {name: getattr(self, name) for name in SHARED_FIELDS}
         if self.prior_config_list is None:
-            shared = (
-                "sampling_rate",
-                "timing_dims",
-                "min_duration",
-                "max_duration",
-                "max_nb_genres",
-                "metadata_conditioning",
-            )
             self.prior_config_list = [
                 {
-                    **{name: getattr(self, name) for name in shared},
+                    **shared,
                     "level": level,
                     "res_downs_t": self.vqvae_config.res_downs_t,
                     "res_strides_t": self.vqvae_config.res_strides_t,
                 }
                 for level in range(self.nb_priors)
             ]
+        overruling = shared if str(self.transformers_version).startswith("4.") else {}
         self.prior_config_list = [
-            JukeboxPriorConfig(**_known_fields(JukeboxPriorConfig, prior)) if isinstance(prior, dict) else prior
+            JukeboxPriorConfig(**_known_fields(JukeboxPriorConfig, prior) | overruling) if isinstance(prior, dict) else prior
             for prior in self.prior_config_list
         ]
         self.nb_priors = len(self.prior_config_list)
         super().__post_init__(**kwargs)
+
+    def _read_published_layout(self, extra: dict[str, Any]):
+        """The files of openai/jukebox-*-lyrics have their priors as `prior_0`, `prior_1`, ... beside the other fields."""
+        if self.prior_config_list is not None or "prior_0" not in extra:
+            return
+        priors = [extra.pop(f"prior_{level}") for level in range(MAX_LEVELS) if f"prior_{level}" in extra]
+        for level, prior in enumerate(priors):
+            # One number stands there for all levels, but upsamplers hear bags of up to five words of genre (v2).
+            if level > 0:
+                prior["max_nb_genres"] = max(prior.get("max_nb_genres") or 0, 5)
+        self.prior_config_list = priors
 
     def validate_architecture(self):
         """Refuses priors that do not fit the VQ-VAE; part of `@strict`."""
@@ -567,6 +586,15 @@ class JukeboxConfig(PreTrainedConfig):
         return cls(**_preset(name))
 
 
+#: What [`JukeboxConfig`] says of all priors.
+SHARED_FIELDS = (
+    "sampling_rate",
+    "timing_dims",
+    "min_duration",
+    "max_duration",
+    "max_nb_genres",
+    "metadata_conditioning",
+)
 ACTIVATIONS = ("quick_gelu", "gelu", "relu", "swish")
 
 
@@ -577,8 +605,14 @@ def _make_lists(config: PreTrainedConfig):
 
 
 def _known_fields(config_class: type, values: dict[str, Any]) -> dict[str, Any]:
-    """Without what transformers 4 wrote into nested configurations of its own accord, such as settings of `generate`."""
-    return {name: value for name, value in values.items() if name in config_class.__dataclass_fields__}
+    """Without what transformers 4 wrote into nested configurations of its own accord, such as settings of `generate`, and
+    without the nulls that stand there for what a prior does not use."""
+    fields = config_class.__dataclass_fields__
+    return {
+        name: value
+        for name, value in values.items()
+        if name in fields and (value is not None or fields[name].default is None or NoneType in get_args(fields[name].type))
+    }
 
 
 def _check_ranges(config: PreTrainedConfig, limits: dict[str, int]):

@@ -99,7 +99,7 @@ _TINY_RESAMPLING = {"res_downs_t": [1, 1, 1], "res_strides_t": [8, 4, 4]}
 _TINY_PRIOR = {
     **_TINY_RATE,
     **_TINY_RESAMPLING,
-    "music_vocab_size": 1024,
+    "music_vocab_size": 512,
     "n_ctx": 1024,
     "blocks": 32,
     "attention_multiplier": 0.5,
@@ -111,11 +111,10 @@ _TINY_PRIOR = {
     "max_nb_genres": 1,
     "timing_dims": 64,
     "min_duration": 1,
-    "max_duration": 120,
-    "res_conv_width": 96,
-    "res_conv_depth": 4,
+    "max_duration": 60,
+    "res_conv_width": 48,
+    "res_conv_depth": 3,
     "res_dilation_growth_rate": 3,
-    "res_dilation_cycle": 4,
     "conv_res_scale": True,
 }
 _TINY_UPSAMPLER = {**_TINY_PRIOR, **_NO_LYRICS, "attention_pattern": "raw_column_previous_row_attention"}
@@ -130,30 +129,37 @@ PRESETS: dict[str, dict[str, Any]] = {
         "vqvae_config": {
             **_TINY_RATE,
             **_TINY_RESAMPLING,
-            "nb_discrete_codes": 1024,
+            "nb_discrete_codes": 512,
+            "embed_dim": 32,
             "multipliers": [1, 1, 1],
-            "res_conv_width": 48,
+            "res_conv_width": 32,
             "res_conv_depth": 4,
-            "sample_length": 32_768,
+            "sample_length": 16_384,
+            # For batches of two chunks, in which a code of the top level is hit half a time per step.
+            "lmu": 0.98,
+            "revival_threshold": 0.07,
+            "commit": 0.05,
         },
         "prior_config_list": [
             {
                 **_TINY_PRIOR,
                 "level": 0,
                 "hidden_size": 256,
-                "num_layers": 12,
+                "num_layers": 8,
                 "attention_pattern": "enc_dec_every_4_layers",
                 "is_encoder_decoder": False,
-                "nb_relevant_lyric_tokens": 128,
+                # A window lasts 5.9 s; at ten characters a second it has about as many, so that where a word stands in these
+                # tells when it sounds.
+                "nb_relevant_lyric_tokens": 64,
                 "lyric_vocab_size": 80,
                 "encoder_loss_fraction": 0.1,
                 "encoder_config": {
                     "hidden_size": 128,
-                    "num_layers": 3,
+                    "num_layers": 2,
                     "n_heads": 4,
                     "attention_pattern": "raw_column_previous_row_attention",
                     "attention_multiplier": 0.5,
-                    "blocks": 16,
+                    "blocks": 8,
                     "init_scale": 1.0,
                 },
                 "alignment_layer": 7,
