@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from . import lmnt_wavegrad, magenta_js, magenta_music_vae, magenta_score2perf
+from . import hf_jukebox, lmnt_wavegrad, magenta_js, magenta_music_vae, magenta_score2perf, openai_jukebox
 from .errors import ConversionError
 
 SOURCES = {
@@ -16,6 +16,8 @@ SOURCES = {
     "magenta-js": magenta_js,
     "magenta-score2perf": magenta_score2perf,
     "lmnt-wavegrad": lmnt_wavegrad,
+    "openai-jukebox": openai_jukebox,
+    "hf-jukebox": hf_jukebox,
 }
 
 

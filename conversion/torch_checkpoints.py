@@ -28,9 +28,9 @@ def read_torch(path: Path) -> Any:
         ConversionError: the file is missing, too large, damaged, no such file, or holds anything that needs code.
     """
     path = Path(path)
-    _check_file(path)
+    check_file(path, MAX_FILE_BYTES)
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_globals()):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(numpy_globals()):
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -74,8 +74,15 @@ def _describe(value: Any) -> str:
     return f"{value.dtype}, {tuple(value.shape)}, {value.layout}" if isinstance(value, Tensor) else type(value).__name__
 
 
-def _check_file(path: Path):
-    """Tells by size and first bytes what `torch.load` would fail on without saying why."""
+def check_file(path: Path, max_bytes: int | None = None):
+    """Tells by size and first bytes what a reader would fail on without saying why.
+
+    Args:
+        max_bytes: the largest file that is read whole; none where it is read piece by piece.
+
+    Raises:
+        ConversionError: the file is missing, empty, too large, a web page, a pointer, or breaks off.
+    """
     if not path.exists():
         if path.is_symlink():
             raise ConversionError(f"{path} is a link to {path.readlink()}, which is not there; copy that file too.")
@@ -83,8 +90,8 @@ def _check_file(path: Path):
     if not path.is_file():
         raise ConversionError(f"{path} is no file.")
     size = path.stat().st_size
-    if size > MAX_FILE_BYTES:
-        raise ConversionError(f"{path.name} has {size:,} bytes; at most {MAX_FILE_BYTES:,} are read.")
+    if max_bytes is not None and size > max_bytes:
+        raise ConversionError(f"{path.name} has {size:,} bytes; at most {max_bytes:,} are read.")
     if not size:
         raise ConversionError(f"{path.name} is empty: a download that broke off.")
     with path.open("rb") as file:
@@ -94,17 +101,17 @@ def _check_file(path: Path):
     if start.startswith(b"version https://git-lfs"):
         raise ConversionError(f"{path.name} is a Git LFS pointer and no checkpoint; fetch the file with `git lfs pull`.")
     if start.startswith(b"PK"):
-        _check_archive(path)
+        _check_archive(path, max_bytes)
 
 
-def _check_archive(path: Path):
+def _check_archive(path: Path, max_bytes: int | None):
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
     except (zipfile.BadZipFile, ValueError, NotImplementedError, UnicodeDecodeError, OSError) as error:
         raise ConversionError(f"{path.name} breaks off or is damaged; download it again. ({_short(error)})") from error
-    if unpacked > MAX_FILE_BYTES:
-        raise ConversionError(f"{path.name} unpacks to {unpacked:,} bytes; at most {MAX_FILE_BYTES:,} are read.")
+    if max_bytes is not None and unpacked > max_bytes:
+        raise ConversionError(f"{path.name} unpacks to {unpacked:,} bytes; at most {max_bytes:,} are read.")
 
 
 class _NumPyType:
@@ -137,7 +144,7 @@ def _numpy_number(kind: _NumPyType, data: bytes) -> float | int:
     return np.frombuffer(data, kind.dtype)[0].item()
 
 
-def _numpy_globals() -> list[tuple[Any, str]]:
+def numpy_globals() -> list[tuple[Any, str]]:
     """Names in pickles and what stands for them here; NumPy 1 and 2 have different ones."""
     stand_ins = [(_NumPyArray, "numpy.ndarray"), (_NumPyType, "numpy.dtype")]
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
@@ -148,13 +155,18 @@ def _numpy_globals() -> list[tuple[Any, str]]:
 def _why_refused(path: Path, message: str) -> str:
     asked = re.search(r"GLOBAL ([\w.]+)", message)
     if asked:
-        return (
-            f"{path.name} is refused: it asks for the Python object {asked[1]}, which could run code, and a checkpoint "
-            "needs no such thing. Nothing of it was run."
-        )
+        return refusal(path, asked[1])
     # torch's message recommends to read the file with an open unpickler: not passed on.
     reason = message.partition("WeightsUnpickler error:")[2].partition("Check the documentation")[0]
     return f"{path.name} is no file of torch.save, or holds more than tensors and numbers. ({_short(reason)})"
+
+
+def refusal(path: Path, name: str) -> str:
+    """What to tell of a file that asks for a Python object by name."""
+    return (
+        f"{path.name} is refused: it asks for the Python object {name[:200]}, which could run code, and a checkpoint "
+        "needs no such thing. Nothing of it was run."
+    )
 
 
 def _short(error: Any) -> str:

@@ -7,6 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 _EXPORTS = {
+    "JukeboxConfig": "jukebox",
+    "JukeboxFeatureExtractor": "jukebox",
+    "JukeboxModel": "jukebox",
+    "JukeboxPrior": "jukebox",
+    "JukeboxProcessor": "jukebox",
+    "JukeboxSampler": "jukebox",
+    "JukeboxTokenizer": "jukebox",
+    "JukeboxVQVAE": "jukebox",
     "MelodyTokenizer": "transformer_autoencoder",
     "MusicVAEConfig": "music_vae",
     "MusicVAEModel": "music_vae",
@@ -26,6 +34,14 @@ _EXPORTS = {
 _SUBMODULES = ("audio", "midi")
 
 __all__ = [
+    "JukeboxConfig",
+    "JukeboxFeatureExtractor",
+    "JukeboxModel",
+    "JukeboxPrior",
+    "JukeboxProcessor",
+    "JukeboxSampler",
+    "JukeboxTokenizer",
+    "JukeboxVQVAE",
     "MelodyTokenizer",
     "MusicVAEConfig",
     "MusicVAEModel",
@@ -51,6 +67,14 @@ if TYPE_CHECKING:
     from . import midi as midi
     from .bundled import bundled as bundled
     from .bundled import list_bundled as list_bundled
+    from .jukebox import JukeboxConfig as JukeboxConfig
+    from .jukebox import JukeboxFeatureExtractor as JukeboxFeatureExtractor
+    from .jukebox import JukeboxModel as JukeboxModel
+    from .jukebox import JukeboxPrior as JukeboxPrior
+    from .jukebox import JukeboxProcessor as JukeboxProcessor
+    from .jukebox import JukeboxSampler as JukeboxSampler
+    from .jukebox import JukeboxTokenizer as JukeboxTokenizer
+    from .jukebox import JukeboxVQVAE as JukeboxVQVAE
     from .music_vae import MusicVAEConfig as MusicVAEConfig
     from .music_vae import MusicVAEModel as MusicVAEModel
     from .music_vae import MusicVAEProcessor as MusicVAEProcessor

@@ -4,6 +4,7 @@
   `trust_remote_code=True` where Encore is not installed: of a transformers model (`models`) or a diffusers pipeline
   (`pipelines`).
 - `cards`: model cards from a template, the facts in `hub_models/bundled/index.json` and `metrics.json`.
+- `licences`: what weights stay under wherever they go, and are not published without.
 - `spaces`: the Gradio Space as a folder that runs on the Hub.
 - `uploads`: a folder -> the Hub, with every failure told in one sentence.
 

@@ -2,8 +2,8 @@
 
 A card of a bundled model has four sources and no number typed by hand: `templates/<template>.md`, the model's entry in
 `hub_models/bundled/index.json`, `data_sources.yaml`, and the model folder itself, its configuration, the header of its
-weights, and metrics.json as `evaluate.py` writes it. What is read there for each kind of model, `cards_music_vae`,
-`cards_transformer_autoencoder` and `cards_wavegrad` say.
+weights, and metrics.json as `evaluate.py` writes it. What is read there for each kind of model, `cards_jukebox`,
+`cards_music_vae`, `cards_transformer_autoencoder` and `cards_wavegrad` say.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from pathlib import Path
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from . import cards_music_vae, cards_transformer_autoencoder, cards_wavegrad
+from . import cards_jukebox, cards_music_vae, cards_transformer_autoencoder, cards_wavegrad
 from .errors import HubError
 from .figures import Metric
 from .files import read_json
+from .licences import LINKS, kept_license, license_fields
 
 FOLDER = Path(__file__).resolve().parent
 # Library -> the Hub's nearest task: it has none for symbolic music. Vocoders stand under audio-to-audio there.
@@ -27,6 +28,7 @@ PIPELINE_TAG_OF = {"transformers": "text-to-audio", "diffusers": "audio-to-audio
 
 # Beginning of a template's name -> task and facts of the models whose cards it makes.
 KINDS = {
+    "jukebox": (cards_jukebox.TASK, cards_jukebox.jukebox_values),
     "music_vae": (cards_music_vae.TASK, cards_music_vae.music_vae_values),
     "transformer_autoencoder": (
         cards_transformer_autoencoder.TASK,
@@ -119,7 +121,7 @@ def card_for_folder(
     return _render(
         "model" if library_name == "transformers" else "pipeline",
         ModelCardData(
-            license=license,
+            **license_fields(folder, license),
             library_name=library_name,
             pipeline_tag=PIPELINE_TAG_OF[library_name],
             tags=["music", "encore", tag],
@@ -127,6 +129,8 @@ def card_for_folder(
         title=(repository or folder.resolve().name).split("/")[-1],
         model_type=tag,
         repository=repository or f"your-name/{folder.resolve().name}",
+        kept_license=(kept := kept_license(folder)),
+        kept_license_link=LINKS.get(kept),
     )
 
 

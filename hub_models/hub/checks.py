@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from .errors import HubError
+from .files import read_tensors, tensor_shapes
 
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
@@ -42,17 +44,48 @@ def check_weights(model: Any, report: Mapping[str, Any], folder: Path) -> None:
         report: What `from_pretrained(..., output_loading_info=True, ignore_mismatched_sizes=True)` gave beside it.
         folder: Where the weights are.
     """
-    import torch
+    of_another_shape = [key for key, *shapes in report["mismatched_keys"]]
+    _check_fit(report["missing_keys"], report["unexpected_keys"], of_another_shape, folder)
+    _check_finite(model.state_dict().items(), folder)
 
-    misfits = {
-        "missing": report["missing_keys"],
-        "unexpected": report["unexpected_keys"],
-        "of another shape": [key for key, *shapes in report["mismatched_keys"]],
-    }
+
+def check_stored_weights(model: Any, files: Iterable[Path], folder: Path) -> None:
+    """Raises `HubError` unless the weights in `files` fit a network exactly and are all finite numbers.
+
+    They are read one tensor after the other, so that a model of any size takes the memory of its largest tensor.
+
+    Args:
+        model: The network, which may be on the meta device.
+        files: safetensors files.
+        folder: Where they are, for messages.
+    """
+    stored = {name: (path, shape) for path in files for name, shape in tensor_shapes(path).items()}
+    expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    # What is tied to another tensor, or what only training has, may be there or not.
+    optional = set(getattr(model, "all_tied_weights_keys", {}))
+    optional |= {name for name in expected for key in model._keys_to_ignore_on_load_missing or () if re.search(key, name)}
+    _check_fit(
+        expected.keys() - stored.keys() - optional,
+        stored.keys() - expected.keys(),
+        [name for name, (_, shape) in stored.items() if shape != expected.get(name, shape)],
+        folder,
+    )
+    _check_finite(((name, tensor) for path in files for name, tensor in read_tensors(path)), folder)
+
+
+def _check_fit(
+    missing: Collection[str], unexpected: Collection[str], of_another_shape: Collection[str], folder: Path
+) -> None:
+    misfits = {"missing": missing, "unexpected": unexpected, "of another shape": of_another_shape}
     problems = [f"{len(keys)} {kind} (such as {min(keys)})" for kind, keys in misfits.items() if keys]
     if problems:
         raise HubError(f"The weights in {folder} do not fit its config.json: tensors {', '.join(problems)}.")
-    broken = [name for name, tensor in model.state_dict().items() if not torch.isfinite(tensor).all()]
+
+
+def _check_finite(tensors: Iterable[tuple[str, Any]], folder: Path) -> None:
+    import torch
+
+    broken = [name for name, tensor in tensors if not torch.isfinite(tensor).all()]
     if broken:
         raise HubError(f"The weights in {folder} are not all finite numbers ({min(broken)}): training went wrong.")
 

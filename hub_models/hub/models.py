@@ -9,59 +9,81 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .checks import check_complete, check_no_pickles, check_weights, does_not_load
+from .checks import check_complete, check_no_pickles, check_stored_weights, does_not_load
 from .errors import HubError
-from .files import read_json
+from .files import WEIGHTS, WEIGHTS_INDEX, read_json, weight_files
 
 PACKAGE = Path(__file__).resolve().parents[1]
-REQUIRED_FILES = ("config.json", "model.safetensors", "processor_config.json")
+REQUIRED_FILES = ("config.json", "processor_config.json")
 # What `from_pretrained` notes in a tokenizer about where it came from, and `save_pretrained` would write down.
 TOLD_BY_LOADING = ("is_local", "local_files_only", "auto_map")
 
 
-def load_model(folder: Path) -> tuple[Any, Any]:
-    """Loads model and processor and checks that the weights fit the configuration exactly.
+@dataclass
+class LoadedModel:
+    """A model that can be published.
 
-    Returns:
-        `(model, processor)`.
+    Attributes:
+        model: The network on the meta device, which tells the class; its weights stay in their files.
+        processor: Of the model.
+        weights: Files with the weights, and their index where there is one.
+    """
+
+    model: Any
+    processor: Any
+    weights: list[Path]
+
+
+def load_model(folder: Path) -> LoadedModel:
+    """Loads configuration and processor and checks that the weights fit exactly, reading them tensor by tensor.
 
     Raises:
         HubError: Files are missing, pickles are there, the configuration, the processor or the weights cannot be used, or
             weights are missing or left over.
     """
-    from transformers import AutoModel, AutoProcessor
+    import torch
+    from transformers import AutoConfig, AutoModel, AutoProcessor
 
     check_no_pickles(folder)
     check_complete(folder, REQUIRED_FILES, "model.save_pretrained and processor.save_pretrained")
+    weights = weight_files(folder)
     _register_classes(folder)
     try:
+        config = AutoConfig.from_pretrained(folder)
         processor = AutoProcessor.from_pretrained(folder)
-        # Tensors of another shape shall be reported, not raised, to be told together with what is missing. "auto": half
-        # precision is published as half precision.
-        model, report = AutoModel.from_pretrained(
-            folder, dtype="auto", output_loading_info=True, ignore_mismatched_sizes=True
-        )
-    except Exception as error:  # whatever transformers, safetensors or the model raise for a broken file
+        with torch.device("meta"):
+            model = AutoModel.from_config(config)
+    except Exception as error:  # whatever transformers or the classes raise for a broken file
         raise does_not_load(folder, error) from error
-    check_weights(model, report, folder)
-    return model, processor
+    check_stored_weights(model, weights, folder)
+    index = [] if weights[0].name == WEIGHTS else [folder / WEIGHTS_INDEX]
+    return LoadedModel(model, processor, weights + index)
 
 
-def save_model(loaded: tuple[Any, Any], output: Path) -> None:
-    """Writes what `load_model` gave, with its code."""
-    model, processor = loaded
+def save_model(loaded: LoadedModel, output: Path) -> None:
+    """Writes what `load_model` gave, with its code; weights as they are stored."""
+    from transformers.dynamic_module_utils import custom_object_save
+
+    model, processor = loaded.model, loaded.processor
     classes = {type(model.config): "AutoConfig", type(model): "AutoModel", type(processor): "AutoProcessor"}
-    for tokenizer in _tokenizers_of(processor):
+    classes |= {type(part): "AutoFeatureExtractor" for part in _parts_of(processor, "FeatureExtractionMixin")}
+    for tokenizer in _parts_of(processor, "PreTrainedTokenizerBase"):
         classes[type(tokenizer)] = "AutoTokenizer"
         for name in TOLD_BY_LOADING:
             tokenizer.init_kwargs.pop(name, None)
     with shipping_code(classes):
-        model.save_pretrained(output)
+        model.config.architectures = [type(model).__name__]
+        custom_object_save(model, output, config=model.config)
+        model.config.save_pretrained(output)
         processor.save_pretrained(output)
+    for path in loaded.weights:
+        shutil.copyfile(path, output / path.name)
 
 
 @contextlib.contextmanager
@@ -83,12 +105,17 @@ def shipping_code(auto_classes: dict[type, str]) -> Iterator[None]:
             custom_class._auto_class = auto_class
 
 
-def _tokenizers_of(processor: Any) -> list[Any]:
-    """The tokenizers that a processor is made of and saves."""
-    from transformers import PreTrainedTokenizerBase
+def _parts_of(processor: Any, base_name: str) -> list[Any]:
+    """The parts of a certain kind that a processor is made of and saves.
 
+    Args:
+        base_name: Of the kind's base class in transformers.
+    """
+    import transformers
+
+    base = getattr(transformers, base_name)
     parts = (getattr(processor, name) for name in processor.get_attributes())
-    return [part for part in parts if isinstance(part, PreTrainedTokenizerBase)]
+    return [part for part in parts if isinstance(part, base)]
 
 
 def _register_classes(folder: Path) -> None:
@@ -98,7 +125,9 @@ def _register_classes(folder: Path) -> None:
         HubError: config.json cannot be read, or its `model_type` is none of Encore's.
     """
     model_type = read_json(folder / "config.json").get("model_type")
-    known = sorted(path.parent.name for path in PACKAGE.glob("*/modeling_*.py") if not [*path.parent.glob("pipeline_*.py")])
+    known = sorted(
+        {path.parent.name for path in PACKAGE.glob("*/modeling_*.py") if not [*path.parent.glob("pipeline_*.py")]}
+    )
     if model_type not in known:
         raise HubError(f"{folder} holds a model of type {model_type!r}; Encore publishes {', '.join(known)}.")
     importlib.import_module(f"hub_models.{model_type}")

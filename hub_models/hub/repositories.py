@@ -6,6 +6,7 @@ for each of its components (`pipelines`). Here is what both have in common.
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from .cards import card_for_folder, check_card
 from .errors import HubError
+from .licences import check_license
 from .models import load_model, save_model
 from .pipelines import is_pipeline, load_pipeline, save_pipeline
 from .uploads import check_repository_name, upload
@@ -20,6 +22,8 @@ from .uploads import check_repository_name, upload
 # What else of a checkpoint folder belongs to the model. Code and card are always written anew; logs, summaries of data
 # and the like stay at home: they tell of the machine that trained it.
 EXTRA_FILES = ("*.safetensors", "metrics*.json", "generation_config.json", "*.mid", "*.wav", "*.png")
+# Weights are written with the model. Shards that its index does not name are left over from another one.
+SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 
 
 @dataclass
@@ -65,14 +69,16 @@ def write_model_repository(
     """Writes a complete model repository, ready to be uploaded or loaded with `trust_remote_code=True`.
 
     Args:
-        name_or_path: A bundled model, or a folder that `save_pretrained` wrote: config.json, model.safetensors and
-            processor_config.json, or model_index.json and the folders of a pipeline's components.
+        name_or_path: A bundled model, or a folder that `save_pretrained` wrote: config.json, model.safetensors (or shards
+            with model.safetensors.index.json) and processor_config.json, or model_index.json and the folders of a
+            pipeline's components.
         output: Folder to write; it must be new or empty.
         repository: `OWNER/NAME` for the code examples on the card.
-        license: Licence identifier for the card of a folder that brings no README.md.
+        license: Licence identifier for the card of a folder that brings no README.md. Weights that come from OpenAI's
+            Jukebox have theirs, see `licences`.
 
     Raises:
-        HubError: The source cannot be published or `output` is not empty.
+        HubError: The source cannot be published, or not under that licence, or `output` is not empty.
     """
     source, bundled_name = find_source(name_or_path)
     output = Path(output)
@@ -83,6 +89,7 @@ def write_model_repository(
     card = card_for_folder(source, bundled_name, repository=repository, license=license)
     if problems := check_card(card):
         raise HubError(f"The model card has invalid metadata: {'; '.join(problems)}.")
+    check_license(source, card, license)
 
     output.mkdir(parents=True, exist_ok=True)
     save(loaded, output)
@@ -100,7 +107,8 @@ def _copy_extra_files(source: Path, output: Path) -> list[str]:
         name = path.relative_to(source).as_posix()
         if path.name.startswith(".") or path.name == "__pycache__" or (output / name).exists():
             continue
-        if path.is_file() and path.parent == source and any(path.match(pattern) for pattern in EXTRA_FILES):
+        is_extra = any(path.match(pattern) for pattern in EXTRA_FILES) and not SHARD.fullmatch(path.name)
+        if path.is_file() and path.parent == source and is_extra:
             shutil.copyfile(path, output / name)
         elif path.suffix != ".py":
             left_out.append(name + ("/" if path.is_dir() else ""))

@@ -108,6 +108,9 @@ class JukeboxVQVAEConfig(PreTrainedConfig):
             Resolutions of the multi-resolution spectral loss.
         bandwidth_l1, bandwidth_l2, bandwidth_spec (`float`, default to 1):
             What the losses are divided by: mean magnitude, variance and mean spectrogram norm of the training data.
+        weights_license (`str`, *optional*):
+            Licence under which the weights stay wherever they go, fine-tuned or not; conversion notes it here:
+            `"noncommercial-use-license"` for what OpenAI released.
     """
 
     model_type = "jukebox_vqvae"
@@ -153,6 +156,7 @@ class JukeboxVQVAEConfig(PreTrainedConfig):
     bandwidth_l1: float | int = 1.0
     bandwidth_l2: float | int = 1.0
     bandwidth_spec: float | int = 1.0
+    weights_license: str | None = None
 
     def __post_init__(self, **kwargs):
         _make_lists(self)
@@ -276,6 +280,8 @@ class JukeboxPriorConfig(PreTrainedConfig):
             Bins of each part of the timing signal.
         zero_out (`bool`, defaults to `False`):
             What each layer adds starts at zero in a new model.
+        weights_license (`str`, *optional*):
+            See [`JukeboxVQVAEConfig`].
     """
 
     model_type = "jukebox_prior"
@@ -308,6 +314,8 @@ class JukeboxPriorConfig(PreTrainedConfig):
     mlp_multiplier: float | int = 1.0
     music_vocab_size: int = 2048
     n_ctx: int = 6144
+    # The name in files of transformers 4.
+    # trf-ignore: TRF023
     n_heads: int = 2
     nb_relevant_lyric_tokens: int = 384
     res_conv_depth: int = 3
@@ -322,6 +330,7 @@ class JukeboxPriorConfig(PreTrainedConfig):
     spread: int | None = None
     timing_dims: int = 64
     zero_out: bool = False
+    weights_license: str | None = None
 
     def __post_init__(self, **kwargs):
         _make_lists(self)
@@ -478,6 +487,8 @@ class JukeboxConfig(PreTrainedConfig):
         timing_dims, min_duration, max_duration, max_nb_genres, metadata_conditioning:
             Of priors that are made by default. What `prior_config_list` says of each prior holds. (In transformers 4 these
             overruled it; in files that it wrote they do so here.)
+        weights_license (`str`, *optional*):
+            See [`JukeboxVQVAEConfig`]; those of the parts hold for the whole, too.
     """
 
     model_type = "jukebox"
@@ -492,10 +503,12 @@ class JukeboxConfig(PreTrainedConfig):
     max_duration: float | int = 600.0
     max_nb_genres: int = 5
     metadata_conditioning: bool = True
+    weights_license: str | None = None
 
     def __post_init__(self, **kwargs):
         kwargs.pop("hop_fraction", None)  # files of transformers 4 say it twice
-        self._read_published_layout(kwargs)
+        is_transformers_4 = str(self.transformers_version).startswith("4.")
+        has_published_layout = self._read_published_layout(kwargs)
         if self.vqvae_config is None:
             self.vqvae_config = JukeboxVQVAEConfig(sampling_rate=self.sampling_rate)
         elif isinstance(self.vqvae_config, dict):
@@ -512,24 +525,39 @@ class JukeboxConfig(PreTrainedConfig):
                 }
                 for level in range(self.nb_priors)
             ]
-        overruling = shared if str(self.transformers_version).startswith("4.") else {}
+        defaults = shared if has_published_layout else {}
+        overruling = shared if is_transformers_4 and not has_published_layout else {}
         self.prior_config_list = [
-            JukeboxPriorConfig(**_known_fields(JukeboxPriorConfig, prior) | overruling) if isinstance(prior, dict) else prior
+            JukeboxPriorConfig(**{**defaults, **_known_fields(JukeboxPriorConfig, prior), **overruling})
+            if isinstance(prior, dict)
+            else prior
             for prior in self.prior_config_list
         ]
+        if is_transformers_4 or has_published_layout:
+            # One number stands there for all levels, but upsamplers hear bags of up to five words of genre (v2).
+            for prior in self.prior_config_list[1:]:
+                prior.max_nb_genres = max(prior.max_nb_genres, 5)
         self.nb_priors = len(self.prior_config_list)
         super().__post_init__(**kwargs)
 
-    def _read_published_layout(self, extra: dict[str, Any]):
+    def _read_published_layout(self, extra: dict[str, Any]) -> bool:
         """The files of openai/jukebox-*-lyrics have their priors as `prior_0`, `prior_1`, ... beside the other fields."""
         if self.prior_config_list is not None or "prior_0" not in extra:
-            return
-        priors = [extra.pop(f"prior_{level}") for level in range(MAX_LEVELS) if f"prior_{level}" in extra]
-        for level, prior in enumerate(priors):
-            # One number stands there for all levels, but upsamplers hear bags of up to five words of genre (v2).
-            if level > 0:
-                prior["max_nb_genres"] = max(prior.get("max_nb_genres") or 0, 5)
-        self.prior_config_list = priors
+            return False
+        self.prior_config_list = [extra.pop(f"prior_{level}") for level in range(MAX_LEVELS) if f"prior_{level}" in extra]
+        return True
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs):
+        """As in transformers; what is given of `SHARED_FIELDS` beside the file holds for every prior, as in transformers 4.
+        So `from_pretrained(..., min_duration=0)` allows for shorter songs."""
+        given = {name: value for name, value in kwargs.items() if name in SHARED_FIELDS}
+        result = super().from_dict(config_dict, **kwargs)
+        config = result[0] if isinstance(result, tuple) else result
+        for prior in config.prior_config_list:
+            for name, value in given.items():
+                setattr(prior, name, value)
+        return result
 
     def validate_architecture(self):
         """Refuses priors that do not fit the VQ-VAE; part of `@strict`."""
@@ -628,8 +656,11 @@ def _check_resampling(config: PreTrainedConfig):
             f"res_downs_t and res_strides_t must have one number for each of 1 to {MAX_LEVELS} levels, "
             f"got {downs} and {strides}."
         )
-    if any(not 1 <= down <= 32 for down in downs) or any(not 1 <= stride <= 1024 for stride in strides):
-        raise ValueError(f"res_downs_t must be from 1 to 32 and res_strides_t from 1 to 1024, got {downs} and {strides}.")
+    if any(not 1 <= down <= 32 for down in downs) or any(not 2 <= stride <= 1024 or stride % 2 for stride in strides):
+        # With odd strides a code would stand for another number of samples on the way back than on the way there.
+        raise ValueError(
+            f"res_downs_t must be from 1 to 32 and res_strides_t even, from 2 to 1024, got {downs} and {strides}."
+        )
     if _hop_lengths(config)[-1] > MAX_HOP_LENGTH:
         raise ValueError(
             f"A code of the top level may stand for at most {MAX_HOP_LENGTH} samples; res_downs_t {downs} and "

@@ -65,7 +65,7 @@ def find_data_files(
                 for name in children
                 if name.lower().endswith(suffixes)
             )
-            found = [DataFile(str(folder / name), name, _split_of(name, validation_share)) for name in names]
+            found = [DataFile(str(folder / name), name, split_by_name(name, validation_share)) for name in names]
         files += found
     if not files:
         raise NoTrainingDataError(
@@ -86,7 +86,7 @@ def _read_splits(path: Path, folder: Path, suffixes: tuple[str, ...]) -> list[Da
         ]
 
 
-def _split_of(name: str, validation_share: float) -> str:
+def split_by_name(name: str, validation_share: float) -> str:
     """A split that depends on the name alone, so that adding files moves none of the others."""
     draw = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
     return "validation" if draw < validation_share else "train"

@@ -56,6 +56,7 @@ class TrainingTask:
         validation_dataset: like `train_dataset`; None: no validation.
         compute_metrics: `(model, batch, generator) -> scalar metrics`, means over what `batch_weight` counts; called in
             evaluation mode without gradients.
+        finish_metrics: makes what is logged of the means of those over all validation data: for ratios of means.
         batch_weight: how much a batch counts in the joint mean: None when the loss is a mean over examples, or for
             instance the number of valid tokens when it is a mean over tokens.
         make_media: `(model, generator) -> Media`, sound and pictures for the trackers; called at each validation on the main
@@ -71,6 +72,7 @@ class TrainingTask:
     compute_loss: Callable[[Any, dict[str, torch.Tensor], int, torch.Generator], Metrics]
     validation_dataset: Any = None
     compute_metrics: Callable[[Any, dict[str, torch.Tensor], torch.Generator], Metrics] | None = None
+    finish_metrics: Callable[[dict[str, float]], dict[str, float]] | None = None
     batch_weight: Callable[[dict[str, torch.Tensor]], float] | None = None
     make_media: Callable[[Any, torch.Generator], Media] | None = None
     save_extras: Callable[[Path], None] | None = None
@@ -339,7 +341,8 @@ def evaluate(accelerator: Accelerator, arguments: TrainingArguments, task: Train
     names = sorted(totals)
     sums = torch.tensor([*(totals[name] for name in names), total_weight], device=accelerator.device, dtype=torch.float32)
     sums = accelerator.reduce(sums).tolist()
-    return {name: value / sums[-1] for name, value in zip(names, sums[:-1], strict=True)}
+    means = {name: value / sums[-1] for name, value in zip(names, sums[:-1], strict=True)}
+    return means if task.finish_metrics is None else task.finish_metrics(means)
 
 
 def _fetch(dataset: Any, keys: list[ExampleKey]) -> Any:

@@ -29,8 +29,9 @@ def orthogonalised(matrix: Tensor) -> Tensor:
 class MuonWithAdamW(torch.optim.Optimizer):
     """
     Args:
-        model (`nn.Module`): matrices inside it are given to Muon, all other parameters to AdamW: embeddings, output layers
-            (linear layers directly below the model), tables, biases, norms.
+        model (`nn.Module`): matrices of its linear layers (GPT-2's `Conv1D` among them) are given to Muon, all other
+            parameters to AdamW: embeddings, output layers (linear layers directly below the model, or with an embedding's
+            weight), tables, biases, norms.
         lr (`float`): of both.
         betas (`tuple[float, float]`), eps (`float`): AdamW's.
         momentum (`float`): Muon's, with Nesterov's look ahead.
@@ -49,8 +50,9 @@ class MuonWithAdamW(torch.optim.Optimizer):
         matrices = {
             module.weight
             for name, module in model.named_modules()
-            if isinstance(module, nn.Linear) and "." in name and module.weight.requires_grad
+            if _is_linear(module) and "." in name and module.weight.requires_grad
         }
+        matrices -= {module.weight for module in model.modules() if isinstance(module, nn.Embedding)}
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         common = {"lr": lr, "weight_decay": weight_decay}
         super().__init__(
@@ -104,3 +106,8 @@ class MuonWithAdamW(torch.optim.Optimizer):
         step = float(state["step"])
         size = (state["square"] / (1 - beta2**step)).sqrt_().add_(group["eps"])
         parameter.addcdiv_(state["mean"], size, value=-group["lr"] / (1 - beta1**step))
+
+
+def _is_linear(module: nn.Module) -> bool:
+    """Whether a module multiplies with a matrix; `Conv1D` is the linear layer of GPT-2 and of what descends from it."""
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"

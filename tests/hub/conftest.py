@@ -70,7 +70,7 @@ def run_client(hub, tmp_path_factory):
         if "-I" not in arguments:
             environment["PYTHONPATH"] = str(CHECKOUT)
         command = [sys.executable, *map(str, arguments)]
-        return subprocess.run(command, cwd=workplace, env=environment, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, cwd=workplace, env=environment, capture_output=True, text=True, timeout=300)
 
     return run
 
@@ -129,3 +129,12 @@ def performer(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("performer")
     return write_measured(folder, "melody_performance", ("unconditional", "performance", "melody"))
+
+
+@pytest.fixture(scope="session")
+def jukebox(tmp_path_factory):
+    """Folder of a tiny Jukebox with random weights and metrics."""
+    from tiny_jukeboxes import write_measured_jukebox
+
+    folder = tmp_path_factory.mktemp("jukebox")
+    return write_measured_jukebox(folder / "jukebox-tiny", folder)

@@ -1,7 +1,8 @@
-"""What a model and its processor make of a MIDI file, as arrays; for comparing a published model with its original.
+"""What a model and its processor make of a file, as arrays; for comparing a published model with its original.
 
 As a script, in a process where Encore cannot be imported:
-python -I hub_measure.py REPOSITORY MIDI OUTPUT.npz EXAMPLE.py
+python -I hub_measure.py REPOSITORY FILE OUTPUT.npz EXAMPLE.py
+The file is MIDI, or sound for a Jukebox.
 The example is the code of the model card that must run with transformers alone.
 """
 
@@ -9,11 +10,16 @@ import runpy
 import sys
 
 import numpy as np
+import soundfile
 import torch
 
 
 def measure(model, processor, midi_path) -> dict[str, np.ndarray]:
-    measured = {"music_vae": measure_music_vae, "transformer_autoencoder": measure_transformer_autoencoder}
+    measured = {
+        "jukebox": measure_jukebox,
+        "music_vae": measure_music_vae,
+        "transformer_autoencoder": measure_transformer_autoencoder,
+    }
     with torch.no_grad():
         return measured[model.config.model_type](model, processor, midi_path)
 
@@ -45,6 +51,21 @@ def measure_transformer_autoencoder(model, processor, midi_path) -> dict[str, np
         "sampled": sampled.numpy(),  # beyond the window of a tiny model
         "settings": np.array([model.generation_config.eos_token_id, model.generation_config.temperature]),
         "notes": notes_of(processor.decode(sampled[0])),
+    }
+
+
+def measure_jukebox(model, processor, sound_path) -> dict[str, np.ndarray]:
+    """Of a model that hears lyrics; longer than a window."""
+    sound, rate = soundfile.read(sound_path, dtype="float32", always_2d=True)
+    features = processor("low voice", "nursery", "twinkle twinkle little star", audio=sound.T, sampling_rate=rate)
+    labels, generator = features["labels"], torch.Generator().manual_seed(7)
+    codes = model.primed_sample(features["raw_audio"], labels, sample_length_in_seconds=6, generator=generator)
+    return {
+        **{f"labels_{level}": rows.numpy() for level, rows in enumerate(labels)},
+        **{f"codes_{level}": rows.numpy() for level, rows in enumerate(codes)},
+        "raw_audio": features["raw_audio"].numpy(),
+        "sampled": model.decode(codes).numpy(),
+        "alignment": model.align(codes, labels)[0].numpy(),
     }
 
 

@@ -1,6 +1,6 @@
 """Pushes a checkpoint with transformers' own push_to_hub, loads it back and measures it; then runs the card's example.
 
-python hub_push.py FOLDER REPOSITORY MIDI OUTPUT.npz EXAMPLE.py
+python hub_push.py FOLDER REPOSITORY FILE OUTPUT.npz EXAMPLE.py
 """
 
 import json
@@ -14,6 +14,7 @@ from hub_measure import measure
 import hub_models
 
 CLASSES = {
+    "jukebox": ("JukeboxModel", "JukeboxProcessor"),
     "music_vae": ("MusicVAEModel", "MusicVAEProcessor"),
     "transformer_autoencoder": ("TransformerAutoencoderForConditionalGeneration", "TransformerAutoencoderProcessor"),
 }

@@ -160,6 +160,17 @@ def test_an_unknown_best_metric_names_those_there_are(tmp_path):
         start(tmp_path, max_steps=1, evaluate_every=1, keep_best="lowest:nonsense")
 
 
+def test_validation_metrics_can_be_made_of_the_means_over_all_examples(tmp_path):
+    plain = start(tmp_path / "plain", max_steps=1, evaluate_every=1)[1]
+    ratio = lambda means: {"ratio": means["kl_divergence"] / means["loss"]}  # noqa: E731
+    start(tmp_path / "ratio", make_task(finish_metrics=ratio), max_steps=1, evaluate_every=1, keep_best="lowest:ratio")
+    assert plain.finish_metrics is None
+    (means,), (finished,) = (log_of(tmp_path / name, "validation") for name in ("plain", "ratio"))
+    assert finished["ratio"] == pytest.approx(means["kl_divergence"] / means["loss"])
+    assert "loss" not in finished
+    assert (tmp_path / "ratio/best/model.safetensors").exists()
+
+
 def test_the_best_model_needs_validation_data(tmp_path):
     with pytest.raises(ValueError, match="needs validation"):
         start(tmp_path, make_task(validation_dataset=None), evaluate_every=1, keep_best="lowest:loss")

@@ -56,6 +56,19 @@ def test_only_matrices_inside_the_model_are_muons():
     assert not muon & adamw
 
 
+def test_gpt2s_linear_layers_are_muons_and_an_output_that_is_an_embeddings_table_is_not():
+    class Conv1D(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.bias = nn.Parameter(torch.ones(4, 6)), nn.Parameter(torch.zeros(6))
+
+    inner = nn.Module()
+    inner.table, inner.layer, inner.output = nn.Embedding(5, 4), Conv1D(), nn.Linear(4, 5, bias=False)
+    inner.output.weight = inner.table.weight
+    muon = MuonWithAdamW(nn.Sequential(inner)).param_groups[0]["params"]
+    assert [id(p) for p in muon] == [id(inner.layer.weight)]
+
+
 def test_the_rest_moves_as_with_torchs_adamw():
     ours, theirs = seeded_network(), seeded_network()
     settings = {"lr": 1e-2, "betas": (0.9, 0.95), "weight_decay": 0.1}
