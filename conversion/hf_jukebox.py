@@ -78,7 +78,7 @@ def _read_config(folder: Path) -> Config:
 
 
 def _settle_timing(config: Config, tensors: dict[str, StoredTensor]):
-    """Configurations of transformers 4 say twice how many bins the timing signal has, not always alike: the weights decide."""
+    """Configurations of transformers 4 say twice how many bins the timing signal has, not always alike; weights decide."""
     for prefix, part in parts_of(config):
         table = tensors.get(f"{prefix}metadata_embedding.total_length_emb.emb.weight")
         if table is not None and table.shape:

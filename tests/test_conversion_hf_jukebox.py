@@ -15,7 +15,7 @@ from conversion.hf_jukebox import convert
 from conversion.openai_jukebox import convert as convert_original
 from hub_models.jukebox import JukeboxConfig, JukeboxModel, JukeboxPrior, JukeboxProcessor, JukeboxTokenizer, JukeboxVQVAE
 
-from .jukebox_originals import write_model, write_vqvae
+from .jukebox_originals import write_model
 
 Tensors = dict[str, torch.Tensor]
 
@@ -85,7 +85,8 @@ def test_a_pickle_becomes_safetensors(ours, tmp_path):
     assert expected.keys() == converted.keys()
     assert all(torch.equal(tensor, converted[name]) for name, tensor in expected.items())
     _, report = JukeboxModel.from_pretrained(tmp_path / "converted", output_loading_info=True)
-    assert not (report["missing_keys"] or report["unexpected_keys"])
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
 
 
 def test_shards_become_one_file(ours, tmp_path):
@@ -281,5 +282,5 @@ def test_tensors_that_do_not_fit_are_listed(ours, tmp_path):
 def test_pickles_that_run_code_are_refused(ours, tmp_path):
     folder = write_config(ours, tmp_path / "theirs")
     torch.save({"vqvae.decoders.0.out.bias": pickle.Unpickler}, folder / "pytorch_model.bin")
-    with pytest.raises(ConversionError, match=r"asks for the Python object _pickle\.Unpickler"):
+    with pytest.raises(ConversionError, match=r"asks for the Python object _?pickle\.Unpickler"):
         convert(folder, tmp_path / "converted")
