@@ -9,7 +9,7 @@ demo: setup
 	$(BIN)/python spaces/studio/app.py
 
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
