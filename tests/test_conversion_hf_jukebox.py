@@ -2,6 +2,8 @@
 
 import json
 import pickle
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,32 @@ from .jukebox_originals import write_model
 Tensors = dict[str, torch.Tensor]
 
 
-@pytest.fixture(scope="module", params=["joint_lyrics", "separate_lyrics"])
-def ours(request, tmp_path_factory) -> Path:
-    """A model of ours."""
-    folder = tmp_path_factory.mktemp("ours")
-    convert_original(write_model(folder / "original", request.param), folder / "model")
-    return folder / "model"
+@pytest.fixture(scope="module")
+def model_of(tmp_path_factory) -> Callable[[str], Path]:
+    """Gives a model of ours whose top prior is of a kind."""
+
+    @cache
+    def make(kind: str) -> Path:
+        folder = tmp_path_factory.mktemp("ours")
+        convert_original(write_model(folder / "original", kind), folder / "model")
+        return folder / "model"
+
+    return make
 
 
+@pytest.fixture(params=["joint_lyrics", "separate_lyrics"])
+def ours(request, model_of) -> Path:
+    """A model of ours, of each kind."""
+    return model_of(request.param)
+
+
+@pytest.fixture
+def one_of_ours(model_of) -> Path:
+    """Where the kind makes no difference."""
+    return model_of("joint_lyrics")
+
+
+@cache
 def state(folder: Path) -> Tensors:
     """What `state_dict` is in transformers 4: outputs and embeddings are both there, and one tensor where they are tied."""
     model = JukeboxModel.from_pretrained(folder)
@@ -89,15 +109,18 @@ def test_a_pickle_becomes_safetensors(ours, tmp_path):
     assert not report["unexpected_keys"]
 
 
-def test_shards_become_one_file(ours, tmp_path):
-    convert(write_bin(ours, tmp_path / "theirs", shards=3), tmp_path / "converted")
-    expected, converted = load_file(ours / "model.safetensors"), load_file(tmp_path / "converted" / "model.safetensors")
+def test_shards_become_one_file(one_of_ours, tmp_path):
+    convert(write_bin(one_of_ours, tmp_path / "theirs", shards=3), tmp_path / "converted")
+    expected, converted = (
+        load_file(one_of_ours / "model.safetensors"),
+        load_file(tmp_path / "converted" / "model.safetensors"),
+    )
     assert all(torch.equal(tensor, converted[name]) for name, tensor in expected.items())
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_precision_stays_as_it_is(ours, dtype, tmp_path):
-    convert(write_bin(ours, tmp_path / "theirs", dtype=dtype), tmp_path / "converted")
+def test_precision_stays_as_it_is(one_of_ours, dtype, tmp_path):
+    convert(write_bin(one_of_ours, tmp_path / "theirs", dtype=dtype), tmp_path / "converted")
     tensors = load_file(tmp_path / "converted" / "model.safetensors")
     assert {tensor.dtype for tensor in tensors.values()} == {dtype}
     assert JukeboxConfig.from_pretrained(tmp_path / "converted").dtype == dtype
@@ -118,8 +141,8 @@ def test_safetensors_need_no_conversion(ours, tmp_path):
     assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items() if name in expected)
 
 
-def test_pickles_are_not_loaded_and_the_command_is_told(ours, tmp_path):
-    folder = write_bin(ours, tmp_path / "theirs")
+def test_pickles_are_not_loaded_and_the_command_is_told(one_of_ours, tmp_path):
+    folder = write_bin(one_of_ours, tmp_path / "theirs")
     with pytest.raises(ValueError, match="python -m conversion hf-jukebox"):
         JukeboxModel.from_pretrained(folder)
 
@@ -200,8 +223,8 @@ def test_the_tokenizer_comes_along_and_fits_the_model(ours, tmp_path):
     assert processor(artist="Blur", genre="pop", lyrics="ab")["labels"][1].tolist()[0][3:5] == [2, 3]
 
 
-def test_a_tokenizer_that_is_damaged_is_told(ours, tmp_path):
-    folder = write_bin(ours, tmp_path / "theirs")
+def test_a_tokenizer_that_is_damaged_is_told(one_of_ours, tmp_path):
+    folder = write_bin(one_of_ours, tmp_path / "theirs")
     write_tokenizer(folder)
     (folder / "genres.json").write_text("[1, 2]")
     with pytest.raises(ConversionError, match="The tokenizer in theirs cannot be read"):
@@ -212,8 +235,8 @@ def test_a_tokenizer_that_is_damaged_is_told(ours, tmp_path):
 # What is wrong
 
 
-def test_the_command_line_converts_and_tells(ours, tmp_path, capsys):
-    folder = write_bin(ours, tmp_path / "theirs")
+def test_the_command_line_converts_and_tells(one_of_ours, tmp_path, capsys):
+    folder = write_bin(one_of_ours, tmp_path / "theirs")
     assert main(["hf-jukebox", "--checkpoint", str(folder), "--output", str(tmp_path / "converted")]) == 0
     printed = capsys.readouterr().out
     assert "no tokenizer" in printed
@@ -230,9 +253,9 @@ def test_the_command_line_converts_and_tells(ours, tmp_path, capsys):
         ({"prior_config_list": [{"n_heads": 3}]}, "describes no Jukebox"),
     ],
 )
-def test_other_configurations_are_refused(ours, changes, message, tmp_path):
-    folder = write_bin(ours, tmp_path / "theirs")
-    write_config(ours, folder, **changes)
+def test_other_configurations_are_refused(one_of_ours, changes, message, tmp_path):
+    folder = write_bin(one_of_ours, tmp_path / "theirs")
+    write_config(one_of_ours, folder, **changes)
     with pytest.raises(ConversionError, match=message):
         convert(folder, tmp_path / "converted")
 
@@ -246,20 +269,20 @@ def test_damaged_configurations_are_refused(text, message, tmp_path):
         convert(tmp_path, tmp_path / "converted")
 
 
-def test_missing_weights_are_told(ours, tmp_path):
-    folder = write_config(ours, tmp_path / "theirs")
+def test_missing_weights_are_told(one_of_ours, tmp_path):
+    folder = write_config(one_of_ours, tmp_path / "theirs")
     with pytest.raises(ConversionError, match=r"has no weights: none of model\.safetensors, "):
         convert(folder, tmp_path / "converted")
     with pytest.raises(ConversionError, match="is no folder"):
         convert(folder / "config.json", tmp_path / "converted")
-    folder = write_bin(ours, tmp_path / "shards", shards=3)
+    folder = write_bin(one_of_ours, tmp_path / "shards", shards=3)
     (folder / "pytorch_model-00002-of-00003.bin").unlink()
     with pytest.raises(ConversionError, match=r"There is no file .*pytorch_model-00002-of-00003\.bin"):
         convert(folder, tmp_path / "converted")
 
 
-def test_an_index_stays_in_its_folder(ours, tmp_path):
-    folder = write_bin(ours, tmp_path / "theirs", shards=2)
+def test_an_index_stays_in_its_folder(one_of_ours, tmp_path):
+    folder = write_bin(one_of_ours, tmp_path / "theirs", shards=2)
     index = folder / "pytorch_model.bin.index.json"
     for weight_map in ({"a": "../secret.bin"}, {"a": 3}, {"a": "run.sh"}, [1]):
         index.write_text(json.dumps({"weight_map": weight_map}))
@@ -270,8 +293,8 @@ def test_an_index_stays_in_its_folder(ours, tmp_path):
         convert(folder, tmp_path / "converted")
 
 
-def test_tensors_that_do_not_fit_are_listed(ours, tmp_path):
-    folder = write_bin(ours, tmp_path / "theirs")
+def test_tensors_that_do_not_fit_are_listed(one_of_ours, tmp_path):
+    folder = write_bin(one_of_ours, tmp_path / "theirs")
     tensors = torch.load(folder / "pytorch_model.bin", weights_only=True)
     del tensors["vqvae.decoders.0.out.bias"]
     torch.save(tensors | {"lm_head.weight": torch.ones(2)}, folder / "pytorch_model.bin")
@@ -279,8 +302,8 @@ def test_tensors_that_do_not_fit_are_listed(ours, tmp_path):
         convert(folder, tmp_path / "converted")
 
 
-def test_pickles_that_run_code_are_refused(ours, tmp_path):
-    folder = write_config(ours, tmp_path / "theirs")
+def test_pickles_that_run_code_are_refused(one_of_ours, tmp_path):
+    folder = write_config(one_of_ours, tmp_path / "theirs")
     torch.save({"vqvae.decoders.0.out.bias": pickle.Unpickler}, folder / "pytorch_model.bin")
     with pytest.raises(ConversionError, match=r"asks for the Python object _?pickle\.Unpickler"):
         convert(folder, tmp_path / "converted")

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .attention_patterns import CROSS, PRIME
 from .labels import window_lyric_indices, window_metadata
 from .lyrics import LyricWord, TimedWord, alignment_words
 from .sampling_windows import window_starts
@@ -21,20 +20,13 @@ if TYPE_CHECKING:
 def check_alignment(config: "JukeboxPriorConfig"):
     """
     Raises:
-        ValueError: a prior hears no lyrics, or does not say which attention follows them.
+        ValueError: a prior hears no lyrics.
     """
-    if not config.nb_relevant_lyric_tokens:
-        raise ValueError("Lyrics cannot be aligned: this model hears none (nb_relevant_lyric_tokens is 0).")
-    layer, head = config.alignment_layer, config.alignment_head
-    hearing = [number for number, name in enumerate(config.layer_attentions) if name in (CROSS, PRIME)]
-    if layer not in hearing or head is None or not 0 <= head < config.n_heads:
-        raise ValueError(
-            f"Lyrics cannot be aligned: alignment_layer must be one of the layers that hear lyrics, {hearing}, and "
-            f"alignment_head below {config.n_heads}; the configuration says {layer} and {head}."
-        )
+    if config.alignment is None:
+        raise ValueError("Lyrics cannot be aligned: this model hears none.")
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def lyric_alignment(
     prior: "JukeboxPrior", codes: Tensor, labels: Sequence[Tensor], total_length: int, offset: int, hop: int
 ) -> list[Tensor]:

@@ -14,10 +14,6 @@ from transformers import PreTrainedConfig
 SILENCE_NORM = 2e-3
 
 
-#: Added to magnitudes before their logarithm is taken.
-LOG_FLOOR = 1e-4
-
-
 @dataclass
 class Bandwidth:
     """How much there is in a data set; losses are divided by it, so that they do not depend on its loudness.
@@ -112,14 +108,6 @@ def multispectral_loss(target: Tensor, audio: Tensor, config: PreTrainedConfig) 
     )
     losses = [spectral_distances(target, audio, *resolution)[0] for resolution in resolutions]
     return torch.stack(losses).mean(0)
-
-
-def log_magnitude_distance(target: Tensor, audio: Tensor, config: PreTrainedConfig) -> Tensor:
-    """(): mean absolute difference between the logarithms of two spectrograms. A measure; no part of the training loss."""
-    logarithms = [
-        (spectrogram(one, config.n_fft, config.hop_length, config.window_size) + LOG_FLOOR).log() for one in (target, audio)
-    ]
-    return (logarithms[0] - logarithms[1]).abs().mean()
 
 
 def sample_losses(target: Tensor, audio: Tensor, bandwidth: Bandwidth, linf_k: int) -> dict[str, Tensor]:

@@ -142,7 +142,8 @@ def encode_song(recording: Recording, vqvae: JukeboxVQVAE, segment_seconds: floa
     """
     config, hop = vqvae.config, vqvae.config.hop_lengths[-1]
     total = len(recording.samples) // hop * hop
-    margin = -(-receptive_field(config) // hop) * hop
+    reach = max(encoder.reach * encoder.hop_length for encoder in vqvae.encoders)
+    margin = -(-reach // hop) * hop
     length = max(1, round(segment_seconds * config.sampling_rate / hop)) * hop
     pieces: list[list[np.ndarray]] = [[np.zeros(0, np.int64)] for _ in config.hop_lengths]
     for start in range(0, total, length):
@@ -154,23 +155,6 @@ def encode_song(recording: Recording, vqvae: JukeboxVQVAE, segment_seconds: floa
             piece = codes[level][0, (start - first) // level_hop : (end - first) // level_hop]
             pieces[level].append(piece.cpu().numpy())
     return [np.concatenate(level) for level in pieces]
-
-
-def receptive_field(config: PreTrainedConfig) -> int:
-    """Samples on either side that a code of a VQ-VAE can depend on, or a few more."""
-    widest = 0
-    for level, multiplier in enumerate(config.multipliers):
-        depth, cycle = multiplier * config.res_conv_depth, config.res_dilation_cycle
-        dilations = sum(config.res_dilation_growth_rate ** (block % (cycle or depth)) for block in range(depth))
-        reach, rate = 0, 1
-        for downs, stride in list(zip(config.res_downs_t, config.res_strides_t, strict=True))[: level + 1]:
-            for _ in range(downs):
-                reach += 2 * stride * rate
-                rate *= stride
-                reach += dilations * rate
-            reach += rate
-        widest = max(widest, reach)
-    return widest
 
 
 def vqvae_fingerprint(vqvae: JukeboxVQVAE) -> str:

@@ -439,15 +439,25 @@ class JukeboxPriorConfig(PreTrainedConfig):
         return not self.is_encoder_decoder and self.nb_relevant_lyric_tokens > 0
 
     @property
+    def lyric_layers(self) -> list[int]:
+        """Numbers of the layers that hear lyrics."""
+        if not self.nb_relevant_lyric_tokens:
+            return []
+        return [number for number, attention in enumerate(self.layer_attentions) if attention in (CROSS, PRIME)]
+
+    @property
     def alignment(self) -> tuple[int, int] | None:
-        """Layer and head whose attention follows the lyrics: those of the configuration, or head 0 of the last layer that
-        hears lyrics where the configuration names one that does not (as files of transformers 4 do for 1b-lyrics)."""
-        hearing = [number for number, attention in enumerate(self.layer_attentions) if attention in (CROSS, PRIME)]
-        if not hearing or not self.nb_relevant_lyric_tokens:
+        """Layer and head whose attention follows the lyrics; `None` where none hears any.
+
+        They are those of the configuration, or head 0 of the last layer that hears lyrics where there is no such head (as
+        in files of transformers 4, which name that of 5b-lyrics for 1b-lyrics, too).
+        """
+        layers, layer, head = self.lyric_layers, self.alignment_layer, self.alignment_head
+        if not layers:
             return None
-        if self.alignment_layer in hearing:
-            return self.alignment_layer, min(self.alignment_head or 0, self.n_heads - 1)
-        return hearing[-1], 0
+        if layer in layers and head is not None and 0 <= head < self.n_heads:
+            return layer, head
+        return layers[-1], 0
 
     @property
     def is_upsampler(self) -> bool:

@@ -10,7 +10,6 @@ from tqdm.auto import tqdm
 from hub_models.training.data_order import ExampleKey
 
 from .alignment import lyric_alignment, timed_words
-from .attention_patterns import CROSS, PRIME
 from .codes import CodedSong
 from .labels import window_lyric_indices
 from .lyrics import LyricWord
@@ -69,8 +68,9 @@ def evaluate_alignment(
         report["other_sound"] = {"of": "words looked for in the sound of another song", **_errors(elsewhere)}
     windows = WindowDataset(usable, labels_of([song.song for song in usable], tokenizer, 0), config, augment=False)
     if len(windows):
-        shares, chance = attention_shares(prior, windows, tokenizer, config.alignment_layer)
-        report["attention"] = {"on_the_word": float(shares[config.alignment_head]), "chance": chance}
+        layer, head = config.alignment
+        shares, chance = attention_shares(prior, windows, tokenizer, layer)
+        report["attention"] = {"on_the_word": float(shares[head]), "chance": chance}
     return report
 
 
@@ -156,7 +156,7 @@ def best_alignment(prior: JukeboxPrior, windows: WindowDataset, tokenizer: Jukeb
     Raises:
         ValueError: no layer hears lyrics.
     """
-    layers = [number for number, name in enumerate(prior.config.layer_attentions) if name in (CROSS, PRIME)]
+    layers = prior.config.lyric_layers
     if not layers:
         raise ValueError("This prior hears no lyrics.")
     found = []

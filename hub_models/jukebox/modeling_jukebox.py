@@ -144,13 +144,14 @@ class JukeboxModel(StrictPreTrainedModel):
             labels, sampling_kwargs: see [`JukeboxModel.ancestral_sample`].
 
         Raises:
-            ValueError: the audio has another shape or is shorter than a code of the top level.
+            ValueError: the audio has another shape or type, is shorter than a code of the top level, or is not finite.
         """
         audio = raw_audio if isinstance(raw_audio, Tensor) else torch.stack([torch.as_tensor(each) for each in raw_audio])
         channels, hop = self.config.vqvae_config.conv_input_shape, self.config.vqvae_config.hop_lengths[-1]
-        if audio.ndim != 3 or audio.shape[2] != channels or audio.shape[1] < hop:
+        if audio.ndim != 3 or audio.shape[2] != channels or audio.shape[1] < hop or not audio.is_floating_point():
             raise ValueError(
-                f"raw_audio must be of shape (batch, at least {hop} samples, {channels}), got {tuple(audio.shape)}."
+                f"raw_audio must be floating point of shape (batch, at least {hop} samples, {channels}), got {audio.dtype} "
+                f"of shape {tuple(audio.shape)}; JukeboxFeatureExtractor makes it of sound of any kind."
             )
         audio = audio[:, : audio.shape[1] // hop * hop].to(self.device, self.vqvae.dtype)
         levels = len(self.priors)
@@ -242,18 +243,17 @@ class JukeboxModel(StrictPreTrainedModel):
         if sample_length < hops[0]:
             raise ValueError(f"The length must be at least {hops[0]} samples, a code of the top level.")
         total_length = sample_length if total_length is None else total_length
+        if len(labels) < len(self.priors):
+            raise ValueError(f"labels must have rows for each of {len(self.priors)} levels, got those of {len(labels)}.")
         rows = [_rows(labels[level], len(codes[0])) for level in range(len(self.priors))]
         if compute_alignments:
             check_alignment(self.config.prior_configs[0])
+        for level in sample_levels:
+            self._check_length(level, sample_length)
         folder = _results_folder(save_results)
         for level in sample_levels:
             config = self.config.prior_configs[level]
             total = sample_length // hops[level]
-            if total < config.n_ctx and config.is_upsampler:
-                raise ValueError(
-                    f"Level {level} cannot be sampled: {total} codes are fewer than its window of {config.n_ctx}, which is "
-                    f"{config.n_ctx * hops[level] / vqvae.sampling_rate:.2f} seconds."
-                )
             choice = Choice(sampling_temperature if level == 0 else LOWER_TEMPERATURE, top_k, top_p, chunk_size)
             batch_size = lower_batch_size if level else max_batch_size
             for window in level_windows(total, config.n_ctx, self._hop(level), codes[level].shape[1]):
@@ -312,6 +312,15 @@ class JukeboxModel(StrictPreTrainedModel):
     def _hop(self, level: int) -> int:
         """Codes by which windows move."""
         return int(self.config.hop_fraction[level] * self.config.prior_configs[level].n_ctx)
+
+    def _check_length(self, level: int, sample_length: int):
+        config = self.config.prior_configs[level]
+        total = sample_length // config.hop_length
+        if config.is_upsampler and total < config.n_ctx:
+            raise ValueError(
+                f"Level {level} cannot be sampled: {total} codes are fewer than its window of {config.n_ctx}, which is "
+                f"{config.n_ctx * config.hop_length / config.sampling_rate:.2f} seconds."
+            )
 
     def _checked(self, level: int, codes: Tensor) -> Tensor:
         count = self.config.vqvae_config.nb_discrete_codes

@@ -21,16 +21,15 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .attention import Conv1D
-from .attention_patterns import CROSS, PRIME
 from .conditioning import JukeboxLabelConditioner, JukeboxMusicTokenConditioner
 from .configuration_jukebox import JukeboxPriorConfig
 from .convolutions import initialize_convolutions
 from .decoding import TokenDecoder
+from .strict_loading import StrictPreTrainedModel
 from .token_choice import TokenChoice, check_choice
 from .transformer import JukeboxConditionalAutoregressive, JukeboxEmbedding, JukeboxPositionalEmbedding
 
@@ -85,7 +84,7 @@ class PriorConditioning(ModelOutput):
 
 # What is tied is said by `merged_decoder`, as in files of transformers 4.
 # trf-ignore: TRF015
-class JukeboxPrior(PreTrainedModel):
+class JukeboxPrior(StrictPreTrainedModel):
     r"""
     A prior over the codes of one level.
 
@@ -260,11 +259,11 @@ class JukeboxPrior(PreTrainedModel):
             lyric_attention=attention,
         )
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def lyric_attention(
         self, music_tokens: Tensor, music_tokens_conds: Tensor | None = None, metadata: Tensor | None = None
     ) -> Tensor:
-        """How much each code hears of each lyric token, in the layer and head that the configuration names for this.
+        """How much each code hears of each lyric token, in the layer and head that [`JukeboxPriorConfig.alignment`] names.
 
         Args:
             music_tokens, music_tokens_conds, metadata: See [`JukeboxPrior.forward`].
@@ -273,18 +272,14 @@ class JukeboxPrior(PreTrainedModel):
             (N, n_ctx, lyric tokens)
 
         Raises:
-            ValueError: this prior hears no lyrics, or its configuration names no layer and head that do.
+            ValueError: this prior hears no lyrics.
         """
-        layer, head = self.config.alignment_layer, self.config.alignment_head
-        if layer is None or head is None or not 0 <= head < self.config.n_heads:
-            raise ValueError(
-                f"The configuration must name a layer and a head from 0 to {self.config.n_heads - 1} that follow lyrics; "
-                f"alignment_layer is {layer}, alignment_head {head}."
-            )
-        self._check_lyric_layer(layer)
+        alignment = self.config.alignment
+        if alignment is None:
+            raise ValueError("This prior hears no lyrics: there is no attention to them.")
+        layer, head = alignment
         return self(music_tokens, music_tokens_conds, metadata, return_attention_of=layer).lyric_attention[:, head]
 
-    @torch.inference_mode()
     def sample(
         self,
         n_samples: int,
@@ -333,31 +328,27 @@ class JukeboxPrior(PreTrainedModel):
         if known.ndim != 2 or len(known) != n_samples or known.shape[1] > length:
             raise ValueError(f"music_tokens must be of shape ({n_samples}, at most {length}), got {tuple(known.shape)}.")
         known = self._checked("music_tokens", known, config.music_vocab_size)
-        heard = self.conditioning(
-            *(
-                _expand(name, given, n_samples)
-                for name, given in (("music_tokens_conds", music_tokens_conds), ("metadata", metadata))
-            )
-        )
-        prefix, offset = known, 0
-        # CODEPATH: the top prior of 1b-lyrics
-        if config.has_lyric_prefix:
-            offset = config.lyric_vocab_size
-            prefix = torch.cat([heard.lyrics, known + offset], dim=1)
-        decoder = TokenDecoder(self.prior, n_samples, heard.audio, heard.start, heard.encoder_hidden_states)
-        steps = length - known.shape[1]
-        choice = TokenChoice(n_samples, steps, temp, top_k, top_p, generator, self.device)
-        decoder.read(prefix, chunk_size)
-        written = decoder.write(prefix[:, -1] if prefix.shape[1] else None, choice, on_tokens, known.shape[1])
+        above = _expand("music_tokens_conds", music_tokens_conds, n_samples)
+        metadata = _expand("metadata", metadata, n_samples)
+        with torch.inference_mode():
+            heard = self.conditioning(above, metadata)
+            prefix, offset = known, 0
+            # CODEPATH: the top prior of 1b-lyrics
+            if config.has_lyric_prefix:
+                offset = config.lyric_vocab_size
+                prefix = torch.cat([heard.lyrics, known + offset], dim=1)
+            decoder = TokenDecoder(self.prior, n_samples, heard.audio, heard.start, heard.encoder_hidden_states)
+            steps = length - known.shape[1]
+            choice = TokenChoice(n_samples, steps, temp, top_k, top_p, generator, self.device)
+            decoder.read(prefix, chunk_size)
+            written = decoder.write(prefix[:, -1] if prefix.shape[1] else None, choice, on_tokens, known.shape[1])
         # One vocabulary of lyrics and music: a character among the codes is code 0, as in the original.
-        return torch.cat([known, (written - offset).clamp_(min=0)], dim=1)
+        return torch.cat([known, (written - offset).clamp(min=0)], dim=1)
 
     def _check_lyric_layer(self, layer: int | None):
-        if layer is None:
-            return
-        hears = [number for number, name in enumerate(self.config.layer_attentions) if name in (CROSS, PRIME)]
-        if layer not in hears:
-            raise ValueError(f"Layer {layer} does not attend to lyrics; of this prior {hears or 'none'} do.")
+        layers = self.config.lyric_layers
+        if layer is not None and layer not in layers:
+            raise ValueError(f"Layer {layer} does not attend to lyrics; of this prior {layers or 'none'} do.")
 
 
 def _expand(name: str, rows: Tensor | None, count: int) -> Tensor | None:

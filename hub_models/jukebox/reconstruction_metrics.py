@@ -1,7 +1,6 @@
 """How near the VQ-VAE's reconstructions are to the sound, level by level, and how its codebooks are used."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -55,8 +54,3 @@ def usage_of(counts: Tensor) -> dict[str, float]:
         "maximum_entropy_bits": math.log2(len(counts)),
         "perplexity": 2**entropy,
     }
-
-
-def mean_of(values: Sequence[float] | Tensor) -> float:
-    """Mean of the values that are numbers; NaN where none is."""
-    return float(torch.as_tensor(values, dtype=torch.float64).nanmean())

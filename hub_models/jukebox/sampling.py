@@ -233,8 +233,7 @@ class JukeboxSampler:
         if not len(codes):
             return torch.zeros(0, self.config.vqvae_config.conv_input_shape)
         start_level = self.config.vqvae_config.levels - 1 - level
-        with torch.inference_mode():
-            return vqvae.decode([codes.to(vqvae.device)[None]], start_level)[0].float().cpu()
+        return vqvae.decode([codes.to(vqvae.device)[None]], start_level)[0].float().cpu()
 
     # ---- Before sampling
 

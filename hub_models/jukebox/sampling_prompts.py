@@ -61,9 +61,8 @@ def _encode(plan: SamplingPlan, prompt: Any, vqvae: "JukeboxVQVAE", config: Juke
         raise SamplingError("The audio to go on from holds samples that are not finite numbers.")
     length = prompt_codes(plan, config, audio.shape[1] // hop) * hop
     audio = audio[:, :length].to(vqvae.device, vqvae.dtype)
-    with torch.inference_mode():
-        levels = vqvae.encode(audio, config.vqvae_config.levels - config.nb_priors, bs_chunks=len(audio))
-    return [[row.long().cpu().clone() for row in codes] for codes in reversed(levels)]
+    levels = vqvae.encode(audio, config.vqvae_config.levels - config.nb_priors, bs_chunks=len(audio))
+    return [[row.cpu().clone() for row in codes] for codes in reversed(levels)]
 
 
 def _given(plan: SamplingPlan, prompt: Any, config: JukeboxConfig) -> list[list[Tensor]]:

@@ -40,7 +40,13 @@ class Window(NamedTuple):
 
 
 def window_starts(total: int, n_ctx: int, hop: int) -> list[int]:
-    """Where windows of `n_ctx` codes start that move by `hop` and end with code number `total`."""
+    """Where windows of `n_ctx` codes start that move by `hop` and end with code number `total`.
+
+    Raises:
+        ValueError: they would not move.
+    """
+    if hop < 1:
+        raise ValueError(f"Windows must move by at least one code, got {hop}: make hop_fraction larger.")
     return [min(start, total - n_ctx) for start in range(0, total - n_ctx + hop, hop)]
 
 

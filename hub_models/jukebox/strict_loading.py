@@ -46,6 +46,7 @@ class StrictPreTrainedModel(PreTrainedModel):
             kwargs["dtype"] = torch.float32  # half precision saves disk; arithmetic in it is slow or missing on CPUs
         if pretrained_model_name_or_path is not None:
             refuse_pickles(pretrained_model_name_or_path)
+        origin = "" if pretrained_model_name_or_path is None else f" of {pretrained_model_name_or_path}"
         try:
             model, report = super().from_pretrained(
                 pretrained_model_name_or_path,
@@ -56,7 +57,7 @@ class StrictPreTrainedModel(PreTrainedModel):
                 **kwargs,
             )
         except SafetensorError as error:
-            raise ValueError(f"The weights of {pretrained_model_name_or_path} are damaged: {error}.") from error
+            raise ValueError(f"The weights{origin} are damaged: {error}.") from error
         except OSError as error:
             if "safetensors" not in str(error):
                 raise
@@ -68,8 +69,5 @@ class StrictPreTrainedModel(PreTrainedModel):
         }
         problems = [f"{len(keys)} {kind} (such as {min(keys)})" for kind, keys in misfits.items() if keys]
         if problems and not misfits_allowed:
-            raise ValueError(
-                f"The weights of {pretrained_model_name_or_path} do not fit the configuration: "
-                f"tensors {', '.join(problems)}."
-            )
+            raise ValueError(f"The weights{origin} do not fit the configuration: tensors {', '.join(problems)}.")
         return (model, report) if report_wanted else model

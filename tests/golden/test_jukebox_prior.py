@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from hub_models.jukebox.attention import prime_length
 from hub_models.jukebox.decoding import TokenDecoder
 from hub_models.jukebox.modeling_jukebox_prior import JukeboxPrior
 from hub_models.jukebox.token_choice import TokenChoice
@@ -87,6 +88,17 @@ def test_layers_attend_to_what_the_originals_do(folder, converted):
     numbers = ["dense_attn", "block_attn", "transpose_block_attn", "prev_block_attn", "summary_attn", "summary_spread_attn"]
     numbers += ["cross_attention", "prime_attn"]
     assert converted(folder).config.layer_attentions == [numbers[number] for number in case(folder)["attn_funcs"]]
+
+
+@for_every_case()
+def test_sizes_follow_from_the_numbers_of_the_original(folder, converted):
+    config, expected = converted(folder).config, case(folder)
+    assert config.n_ctx == expected["n_ctx"]
+    assert config.hop_length == expected["raw_to_tokens"]
+    assert config.n_ctx * config.hop_length == expected["sample_length"]
+    assert (config.conditioning_factor if config.is_upsampler else None) == expected["cond_downsample"]
+    if expected["cache_prime_len"] is not None:
+        assert prime_length(config) == expected["cache_prime_len"]
 
 
 @for_every_case()

@@ -10,7 +10,7 @@ from tiny_jukebox import ARTISTS, CONTEXT, HOPS, PRIOR, RATE, TOP, VQVAE, row_of
 
 from hub_models.jukebox import codes as codes_module
 from hub_models.jukebox import data as data_module
-from hub_models.jukebox.codes import encode_recordings, encode_song, receptive_field, vqvae_fingerprint
+from hub_models.jukebox.codes import encode_recordings, encode_song, vqvae_fingerprint
 from hub_models.jukebox.configuration_jukebox import JukeboxConfig, JukeboxPriorConfig, JukeboxVQVAEConfig
 from hub_models.jukebox.data import ChunkDataset, Chunks, Recording, fingerprint_of, prepare_recordings
 from hub_models.jukebox.modeling_jukebox_vqvae import JukeboxVQVAE
@@ -255,7 +255,6 @@ def test_validation_chunks_do_not_move_and_are_spread_over_the_songs():
 
 
 def test_songs_are_encoded_in_segments_as_in_one_piece(recordings, vqvae):
-    assert receptive_field(vqvae.config) < 200
     for one in recordings.songs[:2]:
         length = len(one.samples) // HOPS[-1] * HOPS[-1]
         whole = vqvae.encode(torch.from_numpy(one.audio(0, length, 1))[None])
