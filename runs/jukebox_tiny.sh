@@ -12,6 +12,8 @@
 # artist and genre say different things; a drum kit plays as recorded. Two voices say and sing lyrics with espeak-ng (a
 # program under the GPL, whose output is free; on Debian: apt-get install espeak-ng): one word on each beat at 120 beats a
 # minute, nearly all of four letters, so that a word's place in the text is proportional to its time.
+#
+# Then the VQ-VAE and the three priors are trained, each prior in two stages, bundled, measured, and the card is written.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 DATA=${1:?usage: $0 DATA OUTPUT} OUTPUT=${2:?usage: $0 DATA OUTPUT} SPLITS=${SPLITS:-$1}
@@ -34,3 +36,45 @@ done
 
 python -m hub_models.jukebox.example_songs --data "$MUSIC" --splits "$SPLITS" --output "$OUTPUT/songs" --hours "$HOURS" \
     --workers "${WORKERS:-1}"
+
+NAME=jukebox-tiny FOLDER=hub_models/bundled/jukebox-tiny SONGS=$OUTPUT/songs CACHE=$OUTPUT/cache
+train() { # vqvae|prior OPTIONS...
+    accelerate launch -m hub_models.jukebox.train "$1" --data "$SONGS" --cache "$CACHE" --schedule cosine "${@:2}"
+}
+
+train vqvae --preset "$NAME" --batch-size 2 --learning-rate 1.5e-3 --warmup-steps 50 --max-gradient-norm 1.0 \
+    --evaluate-every 400 --max-validation-chunks 32 --max-steps "${VQVAE_STEPS:-3600}" --output "$OUTPUT/vqvae"
+
+# LEVEL OUTPUT BATCH STEPS OPTIONS...; a step is 2,048 codes at the top level, 4,096 below.
+train_prior() {
+    train prior --vqvae "$OUTPUT/vqvae" --level "$1" --output "$2" --batch-size "$3" --max-steps "$4" --optimizer muon \
+        --adam-beta2 0.99 --warmup-steps 20 --label-dropout 0.1 --lyric-dropout 0.1 --evaluate-every 250 \
+        --max-validation-windows 24 "${@:5}"
+}
+new() { # LEVEL BATCH STEPS
+    train_prior "$1" "$OUTPUT/$1" "$2" "$3" --preset "$NAME" --learning-rate 3e-3
+}
+further() { # LEVEL BATCH STEPS OPTIONS...: a second stage
+    train_prior "$1" "$OUTPUT/$1-2" "$2" "$3" --init-from "$OUTPUT/$1" "${@:4}"
+}
+new top 2 "${TOP_STEPS:-1800}"
+new middle 4 "${MIDDLE_STEPS:-700}"
+new bottom 4 "${BOTTOM_STEPS:-800}"
+# Words are learnt last: all that is spoken, but one in three of the instruments' songs.
+SPEECH=$OUTPUT/mostly_speech.jsonl
+python - "$SONGS/songs.jsonl" "$SPEECH" <<'END'
+import json, re, sys
+
+rows = [json.loads(row) for row in open(sys.argv[1])]
+kept = [row for row in rows if row["lyrics"] or row["split"] != "train" or int(re.findall(r"\d+", row["file"])[-1]) % 3 == 2]
+with open(sys.argv[2], "w") as file:
+    file.writelines(json.dumps(row) + "\n" for row in kept)
+END
+further top 2 "${TOP_STEPS:-1800}" --learning-rate 3e-3 --labels "$SPEECH"
+further middle 4 "${MIDDLE_FURTHER_STEPS:-800}" --learning-rate 2e-3
+further bottom 4 "${BOTTOM_STEPS:-800}" --learning-rate 2e-3
+
+python -m hub_models.jukebox.bundle --vqvae "$OUTPUT/vqvae" --priors "$OUTPUT"/{top,middle,bottom}-2 --output "$FOLDER" \
+    --dtype float16 --align-on "$SONGS" --cache "$CACHE" --max-megabytes 60
+python -m hub_models.jukebox.evaluate --model "$FOLDER" --data "$SONGS" --cache "$CACHE" --output "$FOLDER/metrics.json"
+python -m hub_models.hub card "$NAME" --output "model_cards/$NAME.md"

@@ -25,6 +25,9 @@ def test_the_tour_runs(tmp_path, monkeypatch):
     assert sample_rate == 44_100
     assert samples.shape[1] == 2
     assert abs(samples).max() > 0.05
+    samples, sample_rate = soundfile.read(tmp_path / "jukebox.wav")
+    assert (sample_rate, round(len(samples) / sample_rate)) == (22_050, 2)
+    assert (tmp_path / "jukebox-run" / "plan.json").is_file()
 
 
 def test_every_bundled_model_stands_in_the_table_with_its_card():
