@@ -1,12 +1,14 @@
 """What the benchmarks share: timing, running a peer in its own environment, and the table that each prints."""
 
 import argparse
+import contextlib
 import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -79,6 +81,53 @@ def run_peer(python: str, script: str, *arguments: object, environment: dict[str
     return json.loads(finished.stdout.strip().splitlines()[-1])
 
 
+class Peer:
+    """A peer that stays, so that the two sides can take turns: it reads one JSON object per line and answers with one.
+
+    Args:
+        python (`str`): of the peer's environment.
+        script (`str`): its name in `peers`.
+        arguments: of the script.
+        environment (`dict[str, str]`, *optional*): variables for it.
+    """
+
+    def __init__(self, python: str, script: str, *arguments: object, environment: dict[str, str] | None = None):
+        self.command = [python, str(PEERS / script), *map(str, arguments)]
+        own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115, closed with the peer
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.said,
+            text=True,
+            env={**own, **PEER_ENVIRONMENT, **(environment or {})},
+        )
+
+    def __enter__(self) -> "Peer":
+        return self
+
+    def __exit__(self, *error: object):
+        self.process.stdin.close()
+        self.process.wait()
+        self.said.close()
+
+    def ask(self, **question: object) -> dict[str, Any]:
+        """Its answer.
+
+        Raises:
+            SystemExit: it failed; the message is the end of what it said.
+        """
+        with contextlib.suppress(BrokenPipeError):  # it has ended already; then it does not answer
+            self.process.stdin.write(json.dumps(question) + "\n")
+            self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            self.said.seek(0)
+            sys.exit(f"The peer failed: {' '.join(self.command)}\n{self.said.read()[-2000:]}")
+        return json.loads(answer)
+
+
 def common_arguments(description: str) -> argparse.ArgumentParser:
     """A parser with the options that all benchmarks have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -86,8 +135,8 @@ def common_arguments(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def report(title: str, rows: list[Row], details: dict[str, Any], json_file: Path | None) -> None:
-    """Prints the table, and writes everything to `json_file` if given."""
+def report(title: str, rows: list[Row], details: dict[str, Any], json_file: Path | None, as_markdown: bool = False) -> None:
+    """Prints the table, once more in Markdown if asked for, and writes everything to `json_file` if given."""
     print(f"\n{title}\n{machine()}\n")
     header = ["", "unit", "ours", "peer", "ratio", "limit", "met", "the peer"]
     verdict = {True: "yes", False: "NO", None: ""}
@@ -107,6 +156,8 @@ def report(title: str, rows: list[Row], details: dict[str, Any], json_file: Path
     widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
     for line in (header, ["-" * width for width in widths], *lines):
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    if as_markdown:
+        print(f"\n{markdown(rows)}")
     if json_file:
         content = {
             "title": title,
@@ -115,6 +166,17 @@ def report(title: str, rows: list[Row], details: dict[str, Any], json_file: Path
             "details": details,
         }
         json_file.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def markdown(rows: list[Row]) -> str:
+    """The table as the README has it."""
+    lines = ["| | ours | peer | ratio |", "| --- | --- | --- | --- |"]
+    for row in rows:
+        verdict = "" if row.met is None else ": met" if row.met else ": missed"
+        ratio = ", ".join(part for part in (_number(row.ratio) if row.peer else "", row.limit) if part) + verdict
+        peer = f"{_number(row.peer)}, {row.peer_name}" if row.peer else ""
+        lines.append(f"| {row.measurement}, {row.unit} | {_number(row.ours)} | {peer} | {ratio} |")
+    return "\n".join(lines)
 
 
 def machine() -> str:

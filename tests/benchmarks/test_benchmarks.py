@@ -9,6 +9,8 @@ from pathlib import Path
 import pretty_midi
 import pytest
 
+from tests.jukebox import transformers4
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 BENCHMARKS = CHECKOUT / "benchmarks"
 
@@ -130,3 +132,56 @@ def test_performances_compare_with_recomputation_and_with_memory(tmp_path):
     for batch_size in (1, 2):
         bytes_read = 4 * (weights + 6.5 * batch_size * 32)
         assert measured[f"batch_{batch_size}"]["megabytes_per_step"] == pytest.approx(bytes_read / 1e6)
+
+
+JUKEBOX_SIZES = ("--hidden-size", 32, "--num-layers", 3, "--context-length", 128, "--tokens", 24, "--memory-megabytes", 1)
+VQVAE_SIZES = ("--width", 4, "--seconds", 0.02, "--threads", 1, "--repeats", 1)
+JUKEBOX_REPEATS = ("--threads", 1, "--repeats", 1, "--position-repeats", 1)
+
+
+def test_codes_of_music_compare_with_memory_and_with_products_of_weights(tmp_path):
+    printed, figures = run("jukebox_sampling.py", tmp_path, *JUKEBOX_SIZES, *JUKEBOX_REPEATS, "--markdown")
+    assert "There is no GPU here" in printed or "cuda" in printed
+    assert "| batch 1, 1 thread, tokens/s |" in printed
+    of_batch = ["weights and cache over bandwidth", "products of weights alone"]
+    assert [row["peer_name"] for row in figures["rows"]][:5] == [*of_batch, *of_batch, "codes 0 to 16"]
+    measured = figures["details"]["threads"]["1"]
+    assert len(measured["positions"]["milliseconds_by_block"]["ours"]) == 8
+    # Three layers of 32 with attention of 8: their weights and those of the output. Of 24 codes in blocks of 8, one hears
+    # 4.5 codes of its row on average, 2 of its column, and the 8 of the row before, which for the first are zeros.
+    layer = 32 * 24 + 24 + 8 * 32 + 32 + 2 * (32 * 32 + 32) + 4 * 32
+    for batch_size in (1, 8):
+        bytes_read = 4 * (3 * layer + 2048 * 32 + 2 * 8 * (4.5 + 2 + 8) * batch_size)
+        assert measured[f"batch_{batch_size}"]["megabytes_per_step"] == pytest.approx(bytes_read / 1e6)
+
+
+def test_codes_of_music_are_timed_on_an_accelerator_at_the_1b_size(tmp_path):
+    sizes = ("--accelerator", "cpu", "--accelerator-layers", 1, "--accelerator-tokens", 1, "--accelerator-megabytes", 1)
+    _, figures = run("jukebox_sampling.py", tmp_path, *JUKEBOX_SIZES, *JUKEBOX_REPEATS, "--batch-sizes", 1, *sizes)
+    names = [row["measurement"] for row in figures["rows"]]
+    assert names[-2:] == ["1b, bfloat16, batch 1, cpu", "1b, float16, batch 1, cpu"]
+    assert figures["details"]["accelerator"]["bfloat16_1"]["seconds"]
+
+
+def test_audio_to_codes_and_back_is_timed_at_every_level(tmp_path):
+    _, figures = run("jukebox_vqvae.py", tmp_path, *VQVAE_SIZES)
+    names = [row["measurement"].partition(",")[0] for row in figures["rows"]]
+    assert names == ["encode and decode", "encode", "decode from level 0", "decode from level 1", "decode from level 2"]
+    both, encoded, decoded = (row["ours"] for row in figures["rows"][:3])
+    assert both == pytest.approx(encoded + decoded)
+
+
+def test_both_sides_of_jukebox_compute_the_same(tmp_path):
+    folder = transformers4.folder()
+    if not (folder / "complete").exists():
+        pytest.skip(f"transformers 4 is not in {folder}: python -m tests.jukebox.transformers4 installs it")
+    sizes = (*JUKEBOX_SIZES, *JUKEBOX_REPEATS, "--batch-sizes", 1)
+    _, sampled = run("jukebox_sampling.py", tmp_path, *sizes, "--peer-folder", folder)
+    logits = sampled["rows"][-1]
+    _, coded = run("jukebox_vqvae.py", tmp_path, *VQVAE_SIZES, "--peer-folder", folder)
+    codes, audio = coded["rows"][-2:]
+    for row in (logits, codes, audio):
+        assert "differ" in row["measurement"]
+        assert row["met"]
+    assert sampled["rows"][0]["peer_name"].startswith("transformers 4")
+    assert sampled["rows"][0]["peer"] > 0
