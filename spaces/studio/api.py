@@ -21,11 +21,14 @@ from band import Bandstand
 from components import cache
 from engine import Engine
 from gradio.utils import get_upload_folder
+from jukeboxes import Jukeboxes
 from performer import Performers
 from vocoder import Vocoders
 
 
-def add_endpoints(engine: Engine, stand: Bandstand, vocoders: Vocoders, performers: Performers) -> None:
+def add_endpoints(
+    engine: Engine, stand: Bandstand, vocoders: Vocoders, performers: Performers, jukeboxes: Jukeboxes
+) -> None:
     """Registers the endpoints in the surrounding `gr.Blocks`."""
     names = list(engine.entries)
 
@@ -39,10 +42,12 @@ def add_endpoints(engine: Engine, stand: Bandstand, vocoders: Vocoders, performe
 
         Returns:
             list of objects with name, description, representation ("melody", "drums", "trio", "groove": drums with feel,
-            "multitrack": bars of a band, for /arrange, "performance", for /perform, or "sound", for /vocode), bars,
-            attributes, and puts_back: what a groove model adds to what it is shown ("humanize": velocity and timing, "tap":
-            all but the rhythm, "add_closed_hi_hat"). A model for sound has sample_rate and schedules (name to number of
-            steps) instead, one for performances takes_style and takes_melody.
+            "multitrack": bars of a band, for /arrange, "performance", for /perform, "sound", for /vocode, or "song", for
+            /jukebox), bars, attributes, and puts_back: what a groove model adds to what it is shown ("humanize": velocity
+            and timing, "tap": all but the rhythm, "add_closed_hi_hat"). A model for sound has sample_rate and schedules
+            (name to number of steps) instead, one for performances takes_style and takes_melody, one for songs sample_rate,
+            levels, takes_lyrics, min_seconds, min_seconds_with_prompt, max_seconds, artists and genres (at most 400 of
+            each).
         """
         piano = [
             {
@@ -75,7 +80,7 @@ def add_endpoints(engine: Engine, stand: Bandstand, vocoders: Vocoders, performe
             }
             for name, entry in {**engine.entries, **stand.entries}.items()
         ]
-        return sound + piano + music_vae
+        return jukeboxes.described() + sound + piano + music_vae
 
     def extract(model: str, file: str, progress=gr.Progress()) -> dict:
         """Finds the clips that a model can read in a MIDI file.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import api
 import gradio as gr
+import jukebox_api
 import performer_api
 import validate
 import vocoder_api
@@ -21,8 +22,11 @@ from actions import MODEL_QUEUE
 from band import Bandstand, find_bands
 from components.theme import STYLE, theme
 from engine import Engine, find_models
+from jukebox_models import find_jukeboxes
+from jukeboxes import Jukeboxes
 from performer import Performers, find_performers
 from tabs import band, grooves, morph, songs
+from tabs import jukebox as jukebox_tab
 from tabs import performer as performer_tab
 from tabs import vocoder as vocoder_tab
 from tabs.parts import connect
@@ -34,8 +38,8 @@ MAX_WAITING = 32
 HEADER = """
 <header class="masthead">
   <h1>Encore <span>Studio</span></h1>
-  <p>Melodies, drums and bands that turn into one another; piano in anybody's style; sound out of noise.
-  Runs here, on this machine.</p>
+  <p>Melodies, drums and bands that turn into one another; piano in anybody's style; sound out of noise;
+  songs with words, out of nothing. Runs here, on this machine.</p>
 </header>
 """
 
@@ -48,10 +52,11 @@ def build(models: str | Path | None = None) -> gr.Blocks:
     """
     engine, bandstand = Engine(find_models(models)), Bandstand(find_bands(models))
     vocoders, performers = Vocoders(find_vocoders(models)), Performers(find_performers(models))
+    jukeboxes = Jukeboxes(find_jukeboxes(models))
     # In order; each module has TITLE and build(engine), which gives the `Desk` that other tabs see, or None.
     tabs = (
         (morph, engine), (grooves, engine), (band, bandstand), (songs, engine), (performer_tab, performers),
-        (vocoder_tab, vocoders),
+        (vocoder_tab, vocoders), (jukebox_tab, jukeboxes),
     )  # fmt: skip
     with gr.Blocks(
         title="Encore Studio", fill_width=True, delete_cache=(FILES_LIVE_SECONDS // 2, FILES_LIVE_SECONDS)
@@ -71,9 +76,10 @@ def build(models: str | Path | None = None) -> gr.Blocks:
         # One thing sounds at a time, and only what is to be seen.
         rooms.select(None, None, None, js="() => window.encore?.silence()")
         connect(rooms, desks)
-        api.add_endpoints(engine, bandstand, vocoders, performers)
+        api.add_endpoints(engine, bandstand, vocoders, performers, jukeboxes)
         performer_api.add_endpoint(performers)
         vocoder_api.add_endpoint(vocoders)
+        jukebox_api.add_endpoint(jukeboxes)
     return page.queue(max_size=MAX_WAITING)
 
 

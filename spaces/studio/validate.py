@@ -25,11 +25,11 @@ class StudioError(ValueError):
     """Something a person can put right; the message is shown to them as it is."""
 
 
-def temperature(value: Any) -> float:
-    """Over 0, at most `MAX_TEMPERATURE`."""
-    value = _finite("The temperature", value, f"a number above 0, at most {MAX_TEMPERATURE:g}")
-    if not 0 < value <= MAX_TEMPERATURE:
-        raise StudioError(f"The temperature must be above 0 and at most {MAX_TEMPERATURE:g}, not {value:g}.")
+def temperature(value: Any, most: float = MAX_TEMPERATURE) -> float:
+    """Over 0, at most `most`."""
+    value = _finite("The temperature", value, f"a number above 0, at most {most:g}")
+    if not 0 < value <= most:
+        raise StudioError(f"The temperature must be above 0 and at most {most:g}, not {value:g}.")
     return value
 
 
@@ -131,6 +131,36 @@ def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> str:
 def program(value: Any) -> int:
     """General MIDI program."""
     return _whole("The instrument program", value, 0, 127)
+
+
+def song_seconds(value: Any, low: float, high: float) -> float:
+    """Of a song to be made."""
+    return _between("The length in seconds", value, low, high)
+
+
+def kept_seconds(value: Any, high: float) -> float:
+    """Of a sound that a song begins with."""
+    return _between("The seconds that are kept", value, 0.1, high)
+
+
+def candidates(value: Any, most: int) -> int:
+    """Songs to choose from."""
+    return _whole("The number of candidates", value, 1, most)
+
+
+def levels(value: Any, most: int) -> int:
+    """That a song is made down to."""
+    return _whole("The number of levels", value, 1, most)
+
+
+def text(name: str, value: Any, longest: int) -> str:
+    """At most so many characters; nothing is no text."""
+    value = "" if value is None else value
+    if not isinstance(value, str):
+        raise StudioError(f"{name} must be text, not {_shown(value)}.")
+    if len(value) > longest:
+        raise StudioError(f"{name} may have at most {longest:,} characters; there are {len(value):,}.")
+    return value
 
 
 def taps(times: Any, velocities: Any) -> tuple[list[float], list[float] | None]:

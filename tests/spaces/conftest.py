@@ -18,6 +18,7 @@ from . import pages, tiny_models
 CHECKOUT = Path(__file__).resolve().parents[2]
 STUDIO = CHECKOUT / "spaces" / "studio"
 START_SECONDS = 180
+PATIENT = {"timeout": 120.0}  # what a client waits for an answer, in seconds
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +47,7 @@ def serve(models: Path, tmp_path_factory):
         "PYTHONPATH": str(CHECKOUT),
         "OMP_NUM_THREADS": "1",
         "GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("gradio")),
+        "ENCORE_STUDIO_RUNS": str(tmp_path_factory.mktemp("runs")),
     }
     with log.open("w") as output:
         command = [sys.executable, str(STUDIO / "app.py"), "--port", str(port), "--models", str(models)]

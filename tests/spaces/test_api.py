@@ -15,7 +15,7 @@ from gradio_client.exceptions import AppError
 
 from hub_models import audio, midi
 
-from .conftest import CHECKOUT, STUDIO
+from .conftest import CHECKOUT, PATIENT, STUDIO
 from .tiny_models import BAND, DRUMS, HATS, HUMANIZE, LONG_MELODY, MELODY, TAP, TRIO
 
 CLIP = {"notes": [[60, 0, 1, 90], [64, 1, 2, 90], [67, 2, 4, 90], [72, 4, 8, 90]], "bars": 2}
@@ -24,7 +24,7 @@ BEAT = {"notes": [[36, 0, 0.25, 90], [42, 1, 1.25, 90], [38, 2, 2.25, 90]], "bar
 
 @pytest.fixture(scope="module")
 def client(studio):
-    return Client(studio, verbose=False)
+    return Client(studio, verbose=False, httpx_kwargs=PATIENT)
 
 
 def refusal(client, *arguments, api_name):
@@ -48,7 +48,7 @@ def test_nothing_is_loaded_until_it_is_needed(tiny_folder):
 
 def test_models_are_listed(client):
     listed = client.predict(api_name="/models")
-    models = {model["name"]: model for model in listed if model["representation"] not in ("sound", "performance")}
+    models = {model["name"]: model for model in listed if model["representation"] not in ("sound", "performance", "song")}
     kinds = {name: (model["representation"], model["bars"]) for name, model in models.items()}
     assert kinds == {
         MELODY: ("melody", 2),
@@ -70,7 +70,7 @@ def test_every_action_is_documented(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     expected = {"models", "extract", "sample", "reconstruct", "interpolate", "corner_grid", "apply_attributes", "render"}
     expected |= {"taps", "humanize", "full_kit", "add_hats", "smooth_song", "morph_songs", "hold_in_song", "arrange"}
-    expected |= {"perform", "vocode"}
+    expected |= {"perform", "vocode", "jukebox"}
     assert {name.strip("/") for name in endpoints} == expected
     assert all(len(endpoint["description"]) > 10 for endpoint in endpoints.values())
 
@@ -129,7 +129,7 @@ def test_a_seed_gives_its_own_result_whoever_else_is_there(studio):
     """Two clients at once, each with seeds of its own: nothing of one shows up in the other."""
 
     def sample(seeds):
-        own = Client(studio, verbose=False)
+        own = Client(studio, verbose=False, httpx_kwargs=PATIENT)
         return [own.predict(MELODY, 1.0, seed, api_name="/sample")["tokens"] for seed in seeds]
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:

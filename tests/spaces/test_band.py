@@ -13,7 +13,7 @@ from hub_models import audio, midi
 from hub_models.music_vae.band_chords import chord_steps
 from hub_models.music_vae.multitrack_measures import chord_tone_share
 
-from .conftest import STUDIO
+from .conftest import PATIENT, STUDIO
 from .tiny_models import BAND, BAND_ATTRIBUTES, MELODY, TRIO
 
 sys.path.insert(0, str(STUDIO))
@@ -32,7 +32,7 @@ def stand(tiny_folder):
 
 @pytest.fixture(scope="module")
 def client(studio):
-    return Client(studio, verbose=False)
+    return Client(studio, verbose=False, httpx_kwargs=PATIENT)
 
 
 def wish(chords="C Am F G", num_bars=8, styles=("Rock band", "Dance floor"), seed=3, **rest):

@@ -14,7 +14,7 @@ from gradio_client import Client, handle_file
 
 from hub_models import audio, midi
 
-from .conftest import STUDIO
+from .conftest import PATIENT, STUDIO
 from .test_api import refusal
 from .tiny_models import FREE_PERFORMER, PERFORMER, PERFORMER_CONTEXT
 
@@ -368,7 +368,7 @@ def test_the_roll_gets_whole_numbers(tmp_path):
 
 @pytest.fixture(scope="module")
 def client(studio):
-    return Client(studio, verbose=False)
+    return Client(studio, verbose=False, httpx_kwargs=PATIENT)
 
 
 @pytest.fixture

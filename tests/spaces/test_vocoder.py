@@ -12,7 +12,7 @@ from gradio_client import Client, handle_file
 
 from hub_models import audio
 
-from .conftest import STUDIO
+from .conftest import PATIENT, STUDIO
 from .test_api import refusal
 from .tiny_models import MELODY, VOCODER
 
@@ -51,7 +51,7 @@ def upload(tmp_path):
 
 @pytest.fixture(scope="module")
 def client(studio):
-    return Client(studio, verbose=False)
+    return Client(studio, verbose=False, httpx_kwargs=PATIENT)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,8 @@ TAP = "music-vae-groove-2bar-tap"
 HATS = "music-vae-groove-2bar-add-closed-hh"
 BAND = "multitrack-tiny-chords"
 VOCODER = "wavegrad-tiny"
+JUKEBOX = "jukebox-tiny-random"
+JUKEBOX_RATE, JUKEBOX_HOPS, JUKEBOX_CONTEXT = 8000, (512, 128, 32), 16  # the top level first
 PERFORMER, FREE_PERFORMER = "transformer-autoencoder-tiny", "transformer-autoencoder-tiny-free"
 PERFORMER_CONTEXT = 512
 PERFORMERS = {PERFORMER: {"performance_encoder": "style", "melody_encoder": True}, FREE_PERFORMER: {}}
@@ -27,10 +29,12 @@ ATTRIBUTES = ("c_diatonic", "note_density", "average_interval", "syncopation_16t
 BAND_ATTRIBUTES = ("pitch_range", "num_tracks", "strings", "note_density", "loudness")
 
 
-def write(folder: Path, names: tuple[str, ...] = (*PRESETS, VOCODER, *PERFORMERS)) -> Path:
+def write(folder: Path, names: tuple[str, ...] = (*PRESETS, VOCODER, *PERFORMERS, JUKEBOX)) -> Path:
     """Writes the models called `names` to folders under `folder`, those of melodies and bands with attribute vectors."""
     if VOCODER in names:
         write_vocoder(folder / VOCODER)
+    if JUKEBOX in names:
+        write_jukebox(folder / JUKEBOX)
     for name in PERFORMERS:
         if name in names:
             write_performer(folder / name, **PERFORMERS[name])
@@ -72,6 +76,74 @@ def write_vocoder(folder: Path) -> None:
     }
     scheduler = WaveGradScheduler(schedules=schedules, default_schedule="6")
     WaveGradPipeline(model, scheduler, extractor).save_pretrained(folder)
+
+
+def write_jukebox(folder: Path, seed: int = 7) -> None:
+    """Three levels with random weights that know a few names, and lyrics; a window of the top level is a second."""
+    import torch
+
+    from hub_models.jukebox import JukeboxConfig, JukeboxModel, JukeboxTokenizer
+
+    torch.manual_seed(seed)
+    artists, genres = ["low voice", "high voice", "piano", "music box", "band", "drums"], ["nursery", "poem", "folk", "pop"]
+    resampling = {"sampling_rate": JUKEBOX_RATE, "res_downs_t": [1, 1, 1], "res_strides_t": [32, 4, 4]}
+    convolutions = {"res_conv_width": 8, "res_conv_depth": 1}
+    prior = {
+        **resampling,
+        **convolutions,
+        "hidden_size": 16,
+        "num_layers": 4,
+        "n_heads": 2,
+        "n_ctx": JUKEBOX_CONTEXT,
+        "blocks": 4,
+        "music_vocab_size": 24,
+        "metadata_dims": [1 + len(genres), 1 + len(artists)],
+        "max_nb_genres": 1,
+        "timing_dims": 8,
+        "min_duration": 1,
+        "max_duration": 60,
+        "is_encoder_decoder": False,
+        "init_scale": 1.0,
+        "merged_decoder": False,
+    }
+    by_blocks = "raw_column_previous_row_attention"
+    upsampler = {**prior, "num_layers": 1, "attention_pattern": by_blocks, "nb_relevant_lyric_tokens": 0}
+    lyrics = {
+        "attention_pattern": "enc_dec_every_4_layers",
+        "nb_relevant_lyric_tokens": 16,
+        "lyric_vocab_size": 79,
+        "encoder_config": {
+            "hidden_size": 16,
+            "num_layers": 1,
+            "n_heads": 2,
+            "blocks": 4,
+            "attention_pattern": by_blocks,
+            "init_scale": 1.0,
+        },
+        "alignment_layer": 3,
+        "alignment_head": 0,
+    }
+    config = JukeboxConfig(
+        sampling_rate=JUKEBOX_RATE,
+        vqvae_config={
+            **resampling,
+            **convolutions,
+            "nb_discrete_codes": 24,
+            "embed_dim": 8,
+            "multipliers": [1, 1, 1],
+            "hop_fraction": [0.25, 0.5, 0.5],
+        },
+        prior_config_list=[{**prior, **lyrics, "level": 0}, *({**upsampler, "level": level} for level in (1, 2))],
+    )
+    model = JukeboxModel(config)
+    with torch.no_grad():
+        for block in model.vqvae.bottleneck.level_blocks:
+            block.codebook.normal_()
+        for decoder in model.vqvae.decoders:  # loud enough to be seen
+            decoder.out.weight.mul_(4.0)
+            decoder.out.bias.zero_()
+    model.save_pretrained(folder)
+    JukeboxTokenizer.from_names(artists, genres, "v3", 3, max_n_lyric_tokens=16).save_pretrained(folder)
 
 
 def write_performer(folder: Path, **kind) -> None:

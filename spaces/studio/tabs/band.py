@@ -116,6 +116,7 @@ def build(stand: Bandstand) -> Desk | None:
                 to_morph = gr.Button("Drums to Morph", interactive=False, size="sm", elem_id="band-to-morph")
                 to_performer = gr.Button("To Performer", interactive=False, size="sm", elem_id="band-to-performer")
                 to_vocoder = gr.Button("To Vocoder", interactive=False, size="sm", elem_id="band-to-vocoder")
+                to_jukebox = gr.Button("To Jukebox", interactive=False, size="sm", elem_id="band-to-jukebox")
             with gr.Column(elem_classes="sound"):
                 tempo = gr.Slider(
                     validate.MIN_TEMPO, validate.MAX_TEMPO, value=TEMPO, step=1, label="Tempo (beats per minute)",
@@ -124,7 +125,7 @@ def build(stand: Bandstand) -> Desk | None:
                 chance = chance_controls("band-")
 
     seed = chance[1]
-    taken = [again, to_grooves, to_morph, to_performer, to_vocoder]
+    taken = [again, to_grooves, to_morph, to_performer, to_vocoder, to_jukebox]
     made = [song, roll, mixer, chords, seed, *taken]
     filled = [output for slot in slots for output in slot.outputs]
     founds = [slot.found for slot in slots]
@@ -271,7 +272,11 @@ def build(stand: Bandstand) -> Desk | None:
         return Music(heard, song.title, song.num_bars * clips.BEATS_PER_BAR * 60.0 / tempo)
 
     return Desk(
-        TITLE, song, {"Grooves": to_grooves, "Morph": to_morph, "Performer": to_performer, "Vocoder": to_vocoder},
+        TITLE, song,
+        {
+            "Grooves": to_grooves, "Morph": to_morph, "Performer": to_performer, "Vocoder": to_vocoder,
+            "Jukebox": to_jukebox,
+        },
         take, [model], slots[0].outputs,
         in_sentences(warm_up), lambda song: bands.drums(stand.midi(song, TEMPO), song, TEMPO),
         perform=perform, performed_with=[tempo, mixer],

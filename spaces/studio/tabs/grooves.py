@@ -117,10 +117,13 @@ def build(engine: Engine) -> Desk:
                     to_vocoder = gr.Button(
                         "To Vocoder", interactive=False, size="sm", min_width=80, elem_id="groove-to-vocoder"
                     )
+                    to_jukebox = gr.Button(
+                        "To Jukebox", interactive=False, size="sm", min_width=80, elem_id="groove-to-jukebox"
+                    )
                 at_once = gr.Checkbox(True, label="Play new beats at once", elem_id="play-at-once")
 
     seed = chance[1]
-    taken = [*use, send, to_vocoder]
+    taken = [*use, send, to_vocoder, to_jukebox]
     made = [result, roll, seed, *taken]
     how = [*chance, tempo, at_once]
     filled = [editor, found, window, example, report]
@@ -245,7 +248,8 @@ def build(engine: Engine) -> Desk:
             engine.load(name)
 
     return Desk(
-        TITLE, result, {"Morph": send, "Vocoder": to_vocoder}, take, [editor], filled, in_sentences(warm_up),
+        TITLE, result, {"Morph": send, "Vocoder": to_vocoder, "Jukebox": to_jukebox}, take, [editor], filled,
+        in_sentences(warm_up),
         perform=perform_clip, performed_with=[tempo],
     )  # fmt: skip
 

@@ -136,6 +136,7 @@ def build(engine: Engine) -> Desk | None:
                 )
                 to_performer = gr.Button("To Performer", size="sm", min_width=120, elem_id="to-performer")
                 to_vocoder = gr.Button("To Vocoder", size="sm", min_width=120, elem_id="to-vocoder")
+                to_jukebox = gr.Button("To Jukebox", size="sm", min_width=120, elem_id="to-jukebox")
 
     grid = gr.State(None, time_to_live=SESSION_SECONDS)
     seed = chance[1]
@@ -266,7 +267,9 @@ def build(engine: Engine) -> Desk | None:
         rest = on_model(drum_model)[len(slots[0].outputs) :]
         return (drum_model, found, value, window, example, report, *rest)
 
-    send_to = {"Grooves": send, "Band": to_band, "Performer": to_performer, "Vocoder": to_vocoder}
+    send_to = {
+        "Grooves": send, "Band": to_band, "Performer": to_performer, "Vocoder": to_vocoder, "Jukebox": to_jukebox,
+    }  # fmt: skip
     return Desk(
         TITLE, result, send_to, take, [], [model, *set_by_model], perform=perform_clip, performed_with=sound
     )  # fmt: skip

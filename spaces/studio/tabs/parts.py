@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import actions
 import clip as clips
 import gradio as gr
+import sound as sounds
 import validate
 from clip import Clip
 from components.piano_roll import piano_roll_value
+from sound import Sound
 
 if TYPE_CHECKING:
     import pretty_midi
@@ -40,8 +42,8 @@ class Desk:
             takes none.
         opened: what to do on the server when the tab is opened, or None; `opened_inputs` and `opened_outputs` are its own.
         give: the clip of a result.
-        hears: `take` is given `Music` in place of a clip.
-        perform: `perform(result, *performed_with)` gives the `Music` of a result.
+        hears: `take` is given `Music` in place of a clip, or a `Sound`, see `as_sound`.
+        perform: `perform(result, *performed_with)` gives the `Music` of a result, or its `Sound`.
     """
 
     title: str
@@ -53,7 +55,7 @@ class Desk:
     opened: Callable[..., Any] | None = None
     give: Callable[[Any], Clip] = lambda result: result
     hears: bool = False
-    perform: Callable[..., Music] | None = None
+    perform: Callable[..., Music | Sound] | None = None
     performed_with: list[Any] = field(default_factory=list)
     opened_inputs: list[Any] = field(default_factory=list)
     opened_outputs: list[Any] = field(default_factory=list)
@@ -96,6 +98,17 @@ def perform_clip(clip: Clip, tempo: Any, program: Any = 0) -> Music:
     """A clip at a tempo, its melody by a General MIDI program."""
     tempo = validate.tempo(tempo)
     return Music(clips.to_midi(clip, tempo, validate.program(program)), clip["name"], clips.seconds(clip, tempo))
+
+
+def as_sound(given: Music | Sound, sample_rate: int) -> Sound:
+    """What comes from another tab as sound, at a sample rate.
+
+    Raises:
+        ValueError: it is too long, too short or silent.
+    """
+    if isinstance(given, Sound):
+        return sounds.made(given.samples(), given.sample_rate, given.name, sample_rate, given.remarks)
+    return sounds.perform(given.midi, given.name, sample_rate, given.seconds)
 
 
 def heading(number: int, title: str, text: str) -> None:
@@ -168,6 +181,11 @@ def _listed(title: str, remarks: list[str]) -> str:
     shown = [f"- {plain(remark)}" for remark in remarks[:4]]
     more = [f"- and {len(remarks) - 4} more"] if len(remarks) > 4 else []
     return f"\n\n{title}:\n" + "\n".join(shown + more)
+
+
+def as_list(remarks: Iterable[str]) -> str:
+    """Sentences as a list in Markdown."""
+    return "\n".join(f"- {plain(remark, 500)}" for remark in remarks)
 
 
 def plain(text: str, longest: int = 200) -> str:

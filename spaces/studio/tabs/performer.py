@@ -143,6 +143,9 @@ def build(performers: Performers) -> Desk | None:
                 to_vocoder = gr.Button(
                     "To Vocoder", interactive=False, size="sm", min_width=110, elem_id="performer-to-vocoder"
                 )
+                to_jukebox = gr.Button(
+                    "To Jukebox", interactive=False, size="sm", min_width=110, elem_id="performer-to-jukebox"
+                )
             gr.Markdown(
                 "Stop keeps what is there; Continue goes on from it, in the style that is chosen by then."
                 + "".join(f"\n\n{plain(entry.description, 600)}" for entry in entries if entry.description),
@@ -162,7 +165,7 @@ def build(performers: Performers) -> Desk | None:
 
     brought = [style_a.held, style_b.held, share, melody.held, opening.held, until]
     how = [model, *brought, seconds, temperature, top_p, seed, keep, listen]
-    buttons = [go_on, undo, as_style, to_vocoder]
+    buttons = [go_on, undo, as_style, to_vocoder, to_jukebox]
     made = [result, history, view, remarks, seed, *buttons]
     cards = [style_card, melody_card, as_style]
 
@@ -341,7 +344,7 @@ def build(performers: Performers) -> Desk | None:
         take, history = history[-1], history[:-1]
         value = takes.finished_value(performers, take) if take else None
         on, more = gr.Button(interactive=bool(take)), gr.Button(interactive=bool(history))
-        return take, history, value, _listed(take.remarks) if take else "", gr.skip(), on, more, on, on
+        return take, history, value, _listed(take.remarks) if take else "", gr.skip(), on, more, on, on, on
 
     @in_sentences
     def on_stop(request: gr.Request):
@@ -386,7 +389,8 @@ def build(performers: Performers) -> Desk | None:
         return (entry.name, *shown_cards(entry), *read_melody(entry.name, source, music.midi, music.name))
 
     return Desk(
-        TITLE, result, {"Vocoder": to_vocoder}, put, [model, source], [model, *cards, *melody.outputs, seconds], hears=True,
+        TITLE, result, {"Vocoder": to_vocoder, "Jukebox": to_jukebox}, put, [model, source],
+        [model, *cards, *melody.outputs, seconds], hears=True,
         perform=lambda take: Music(performers.music(take.model, take.ids), take.title, take.seconds),
         opened=on_open, opened_inputs=[model, source, style_a.held, melody.held],
         opened_outputs=[*style_a.outputs, *melody.outputs, seconds],

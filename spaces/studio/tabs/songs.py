@@ -90,9 +90,10 @@ def build(engine: Engine) -> Desk | None:
                     "To Performer", interactive=False, size="sm", min_width=120, elem_id="song-to-performer"
                 )
                 to_vocoder = gr.Button("To Vocoder", interactive=False, size="sm", min_width=120, elem_id="song-to-vocoder")
+                to_jukebox = gr.Button("To Jukebox", interactive=False, size="sm", min_width=120, elem_id="song-to-jukebox")
 
     seed = chance[1]
-    made = [roll, remarks, seed, result, to_performer, to_vocoder]
+    made = [roll, remarks, seed, result, to_performer, to_vocoder, to_jukebox]
     song_a, song_b = (slot[0] for slot in slots)
 
     def finish(written: songs.Written, title: str, seed: int, progress: Any) -> tuple:
@@ -103,7 +104,7 @@ def build(engine: Engine) -> Desk | None:
         value["detail"] += f", seed {seed}"
         remarks = f"What the model did not read:\n{lines}" if lines else ""
         on = gr.Button(interactive=True)
-        return value, remarks, seed, Music(written.midi, title, written.midi.get_end_time()), on, on
+        return value, remarks, seed, Music(written.midi, title, written.midi.get_end_time()), on, on, on
 
     @in_sentences
     def on_smooth(model, song, width, temperature, seed, keep, progress=gr.Progress()):
@@ -146,7 +147,8 @@ def build(engine: Engine) -> Desk | None:
     for letter, (song, shown, upload, example) in zip(LETTERS, slots, strict=True):
         connect_slot(letter, song, shown, upload, example, offered)
 
-    return Desk(TITLE, result, {"Performer": to_performer, "Vocoder": to_vocoder}, perform=lambda music: music)
+    send_to = {"Performer": to_performer, "Vocoder": to_vocoder, "Jukebox": to_jukebox}
+    return Desk(TITLE, result, send_to, perform=lambda music: music)
 
 
 def connect_slot(

@@ -17,7 +17,7 @@ from components.sound_view import TICKS, SoundView, sound_view_value, take
 from sound import MIN_SECONDS, Sound
 from vocoder import BUNDLED, GRIFFIN_LIM_ITERATIONS, MAX_SECONDS, TRAINING, Step, VocoderEntry, Vocoders, Wish
 
-from .parts import PRIVATE, SESSION_SECONDS, Desk, Music, heading, plain, seed_controls
+from .parts import PRIVATE, SESSION_SECONDS, Desk, Music, as_sound, heading, plain, seed_controls
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,6 +110,10 @@ def build(vocoders: Vocoders) -> Desk | None:
                 hint="Press “Make it sound”: the waveform emerges from noise. Then hear it beside the original.",
                 view="result", elem_id="vocoder-result", label="Result",
             )  # fmt: skip
+            with gr.Row(elem_classes="again"):
+                to_jukebox = gr.Button(
+                    "To Jukebox", size="sm", min_width=110, interactive=False, elem_id="vocoder-to-jukebox"
+                )
             gr.Markdown(
                 f"Griffin-Lim is what one does without a network: {GRIFFIN_LIM_ITERATIONS} rounds of guessing the phases."
                 + "".join(f"\n\n{plain(entry.description, 600)}" for entry in vocoders.entries.values()),
@@ -177,7 +181,7 @@ def build(vocoders: Vocoders) -> Desk | None:
 
     @in_sentences
     def on_make(request: gr.Request, sound, begin, length, seed, keep, before, *how) -> Iterator[tuple]:
-        """Values for `result`, `view` and `seed`, again and again while the sound is being made."""
+        """Values for `result`, `view`, `seed` and `to_jukebox`, again and again while the sound is being made."""
         if sound is None:
             raise validate.StudioError("There is no sound yet: upload one or pick an example.")
         seed = actions.choose_seed(seed, keep)
@@ -185,20 +189,20 @@ def build(vocoders: Vocoders) -> Desk | None:
         making = _Making(vocoders, name, sound, wish)
         try:
             with brakes.running(request.session_hash, lambda fraction, text: None) as check:
-                yield gr.skip(), making.value("Getting ready"), seed
+                yield gr.skip(), making.value("Getting ready"), seed, gr.skip()
                 making.read()
                 vocoders.load(name)
                 for step in vocoders.vocode(name, making.mel, making.num_samples, wish, lambda: check(0.0, "")):
                     making.come(step)
-                    yield gr.skip(), making.value(_progress(step)), gr.skip()
+                    yield gr.skip(), making.value(_progress(step)), gr.skip(), gr.skip()
                 making.finish(step)
-                yield gr.skip(), making.value("Griffin-Lim, to compare"), gr.skip()
+                yield gr.skip(), making.value("Griffin-Lim, to compare"), gr.skip(), gr.skip()
                 making.compare()
                 check(0.0, "")
             done = making.value()
-            yield done, done, gr.skip()
+            yield done, done, gr.skip(), gr.Button(interactive=True)
         except Exception:
-            yield gr.skip(), before, gr.skip()
+            yield gr.skip(), before, gr.skip(), gr.skip()
             raise
 
     @in_sentences
@@ -223,18 +227,22 @@ def build(vocoders: Vocoders) -> Desk | None:
     mark = "(begin, length) => { window.encoreSound?.views.source?.mark(begin, length); }"
     gr.on([begin.change, length.change], None, part, None, js=mark)
     make.click(
-        on_make, [held, *part, seed, keep, result, *how], [result, view, seed], show_progress="hidden",
-        **MODEL_QUEUE, **PRIVATE,
+        on_make, [held, *part, seed, keep, result, *how], [result, view, seed, to_jukebox],
+        show_progress="hidden", **MODEL_QUEUE, **PRIVATE,
     )  # fmt: skip
     stop.click(on_stop, None, None, queue=False, show_progress="hidden", **PRIVATE)
 
-    def put(music: Music, *how) -> tuple:
-        """Values for `filled`: music of another tab."""
-        rate = vocoders.entry(how[0]).sample_rate
-        return fill(sounds.perform(music.midi, music.name, rate, music.seconds), how)
+    def put(given: Music | Sound, *how) -> tuple:
+        """Values for `filled`: what sounds in another tab."""
+        return fill(as_sound(given, vocoders.entry(how[0]).sample_rate), how)
+
+    def perform(made: dict[str, Any], name: str) -> Sound:
+        """The sound that was made last."""
+        wav = next(one["wav"] for one in made["takes"] if one["key"] == VOCODED)
+        return sounds.read(wav, f"{made['title']}, vocoded", vocoders.entry(name).sample_rate)
 
     return Desk(
-        TITLE, result, {}, put, how, filled, hears=True,
+        TITLE, result, {"Jukebox": to_jukebox}, put, how, filled, hears=True, perform=perform, performed_with=[model],
         opened=on_open, opened_inputs=[held, *how], opened_outputs=filled,
     )  # fmt: skip
 

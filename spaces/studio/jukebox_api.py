@@ -1,0 +1,131 @@
+"""The Jukebox for programs: artist, genre and lyrics in, a WAV file and what it is made of out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import clip as clips
+import gradio as gr
+import sound as sounds
+import validate
+from actions import MODEL_QUEUE, in_sentences
+from components import cache
+from gradio.utils import get_upload_folder
+from jukebox_models import MAX_SECONDS
+from jukeboxes import Jukeboxes
+
+
+def add_endpoint(jukeboxes: Jukeboxes) -> None:
+    """Registers /jukebox in the surrounding `gr.Blocks`."""
+
+    def jukebox(
+        model: str,
+        artist: str,
+        genre: str,
+        lyrics: str,
+        seconds: float,
+        seed: int,
+        temperature: float | None,
+        prompt: str | None,
+        prompt_seconds: float | None,
+        levels: int | None,
+        progress=gr.Progress(),
+    ) -> tuple[str, dict]:
+        """Makes a song: raw audio of an artist and a genre, with lyrics, from its top level down to the finest.
+
+        Args:
+            model: name of a model whose representation is "song"; "": the first.
+            artist: a name that the model knows; others are taken for nobody in particular, and said; "": nobody.
+            genre: as the artist.
+            lyrics: to be sung, at most 5000 characters; "": music alone.
+            seconds: of the whole song, at most 60; /models names the least.
+            seed: 0 to 2147483647; the same seed gives the same song.
+            temperature: above 0, at most 2, of all levels; lower is safer, higher is wilder; none: what suits the model at
+                each level.
+            prompt: a sound file (WAV, FLAC, OGG, MP3), at most 25 MB and 5 minutes, that the song begins with; none: it
+                begins by itself.
+            prompt_seconds: how much of that file is kept; none: all of it.
+            levels: how many levels are made: 1 is the top level alone, rough and quick; none: all.
+
+        Returns:
+            wav: a WAV file, mono, at the model's sample rate.
+            figures: object with model, artist, genre, seconds, sample_rate, seed, temperatures, prompt_seconds,
+                levels, codes (number of each level, the top first, as temperatures), words (objects with word, start, end,
+                in seconds, confidence and line: when each word of the lyrics is sung), provenance (what made it, from what),
+                computing_seconds, and remarks: names that the model does not know, what of the lyrics it reads otherwise,
+                what was done to the file.
+        """
+        entry = jukeboxes.entry(model or next(iter(jukeboxes.entries), ""))
+        progress(0.02, "Loading the model")
+        jukeboxes.load(entry.name)
+        sound = sounds.read(prompt, Path(prompt).stem, entry.sample_rate) if prompt else None
+        wish = jukeboxes.wish(
+            entry.name,
+            artist=artist,
+            genre=genre,
+            lyrics=lyrics,
+            seconds=seconds,
+            seed=seed,
+            temperatures=temperature,
+            kept=prompt_kept(prompt_seconds, sound),
+            prompt_seconds=sound.seconds if sound else 0.0,
+        )
+        count = len(entry.hops)
+        levels = count if levels is None else validate.levels(levels, count)
+        reading = jukeboxes.read(entry.name, wish.artist, wish.genre, wish.lyrics, wish.seconds)
+        part = sound.part(0.0, wish.kept) if sound else None
+        started, words = time.monotonic(), []
+        for look in jukeboxes.whole(wish, part, levels):
+            words = look.words or words
+            text = f"{entry.level_names[look.level]} level"
+            progress(0.05 + 0.9 * look.share, f"{text}, {look.text}" if look.text else text)
+        samples = look.sounds[max(look.sounds)]
+        figures = {
+            "model": entry.name,
+            "artist": wish.artist,
+            "genre": wish.genre,
+            "seconds": round(len(samples) / entry.sample_rate, 3),
+            "sample_rate": entry.sample_rate,
+            "seed": wish.seed,
+            "temperatures": list(wish.temperatures),
+            "prompt_seconds": round(wish.kept, 3),
+            "levels": levels,
+            "codes": [len(row) for row in look.codes[:levels]],
+            "words": [dict(zip(("word", "start", "end", "confidence", "line"), word, strict=True)) for word in words],
+            "provenance": jukeboxes.provenance(wish, part, levels),
+            "computing_seconds": round(time.monotonic() - started, 2),
+            "remarks": [*reading.about_names, *reading.about_lyrics, *(sound.remarks if sound else ())],
+        }
+        return _cached(samples, entry.sample_rate, wish.title), figures
+
+    def prompt_kept(seconds: Any, sound: sounds.Sound | None) -> float:
+        if sound is None:
+            return 0.0
+        return min(sound.seconds, MAX_SECONDS) if seconds is None else seconds
+
+    names = list(jukeboxes.entries)
+    with gr.Column(visible=False):
+        inputs: list[Any] = [
+            gr.Textbox(names[0] if names else "", label="Model"),
+            gr.Textbox("", label="Artist"),
+            gr.Textbox("", label="Genre"),
+            gr.Textbox("", label="Lyrics"),
+            gr.Number(10, label="Seconds"),
+            gr.Number(0, label="Seed"),
+            gr.Number(None, label="Temperature"),
+            gr.File(label="Prompt", type="filepath"),
+            gr.Number(None, label="Seconds of the prompt"),
+            gr.Number(None, label="Levels"),
+        ]
+        outputs = [gr.File(label="WAV"), gr.JSON(label="Figures")]
+    trigger = gr.Button(visible=False)
+    trigger.click(in_sentences(jukebox), inputs, outputs, api_name="jukebox", **MODEL_QUEUE)
+
+
+def _cached(samples: Any, sample_rate: int, title: str) -> str:
+    from hub_models import audio
+
+    name = clips.file_name({"name": title})
+    return cache.save(audio.to_wav_bytes(samples, sample_rate), f"{name}.wav", get_upload_folder())
