@@ -9,7 +9,7 @@ import os
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-# Threads that wait for one another sleep: beside other work, spinning makes small models several times slower.
+# Threads that wait for one another sleep: where something else runs as well, spinning holds all of them up.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from pathlib import Path
