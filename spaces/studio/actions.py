@@ -11,10 +11,10 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import clip as clips
 import gradio as gr
+import pattern as patterns
 import validate
-from clip import Clip
+from pattern import Pattern
 from validate import StudioError
 
 logger = logging.getLogger("encore.studio")
@@ -82,7 +82,7 @@ def _is_for_people(error: Exception) -> bool:
     return isinstance(error, StudioError) or (isinstance(error, ValueError) and own_type)
 
 
-def files(clip: Clip, tempo: float, program: int) -> dict[str, bytes]:
+def files(clip: Pattern, tempo: float, program: int) -> dict[str, bytes]:
     """A clip as `midi` and `wav` file contents.
 
     Raises:
@@ -90,20 +90,20 @@ def files(clip: Clip, tempo: float, program: int) -> dict[str, bytes]:
     """
     from hub_models import audio, midi
 
-    music, seconds = clips.to_midi(clip, tempo, program), clips.seconds(clip, tempo)
+    music, seconds = patterns.to_midi(clip, tempo, program), patterns.seconds(clip, tempo)
     sample_rate = SAMPLE_RATE if seconds <= LONG_SECONDS else LONG_SAMPLE_RATE
     sound = midi.render(music, sample_rate=sample_rate, min_seconds=seconds, max_seconds=MAX_RENDER_SECONDS)
     return {"midi": midi.to_bytes(music), "wav": audio.to_wav_bytes(sound, sample_rate)}
 
 
-def files_for_page(clip: Clip, tempo: float, program: int) -> dict[str, bytes]:
+def files_for_page(clip: Pattern, tempo: float, program: int) -> dict[str, bytes]:
     """As `files`; of a clip that is too long for a WAV file `midi` alone."""
     from hub_models import midi
 
     # A last hit may be late and ring on after the bar.
-    if clips.seconds(clip, tempo) < MAX_RENDER_SECONDS - 1:
+    if patterns.seconds(clip, tempo) < MAX_RENDER_SECONDS - 1:
         return files(clip, tempo, program)
-    return {"midi": midi.to_bytes(clips.to_midi(clip, tempo, program))}
+    return {"midi": midi.to_bytes(patterns.to_midi(clip, tempo, program))}
 
 
 class Brakes:

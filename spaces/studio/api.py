@@ -1,7 +1,7 @@
 """The named endpoints of the Studio: every action of its tabs for programs, with plain types.
 
 They have components of their own, which the page never shows, so that a program depends on no layout and no session.
-Clips travel as JSON (see `clip.py`), files as files.
+The notes of clips travel as JSON (see `pattern.py`), files as files.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 import actions
 import band as bands
-import clip as clips
 import gradio as gr
 import grooves
+import pattern as patterns
 import songs
 import validate
 from actions import MODEL_QUEUE, RENDER_QUEUE, in_sentences
@@ -120,7 +120,9 @@ def add_endpoints(
         Returns:
             clip.
         """
-        return engine.reconstruct(model, clips.check(clip), validate.temperature(temperature), validate.seed(seed), progress)
+        return engine.reconstruct(
+            model, patterns.check(clip), validate.temperature(temperature), validate.seed(seed), progress
+        )
 
     def interpolate(
         model: str, start: dict, end: dict, steps: int, temperature: float, seed: int, progress=gr.Progress()
@@ -140,8 +142,8 @@ def add_endpoints(
         """
         return engine.interpolate(
             model,
-            clips.check(start, "The start"),
-            clips.check(end, "The end"),
+            patterns.check(start, "The start"),
+            patterns.check(end, "The end"),
             validate.steps(steps),
             validate.temperature(temperature),
             validate.seed(seed),
@@ -163,7 +165,7 @@ def add_endpoints(
         """
         if not isinstance(corners, list) or len(corners) != 4:
             raise validate.StudioError("The corners must be a list of four clips.")
-        checked = [clips.check(corner, f"Corner {letter}") for letter, corner in zip("ABCD", corners, strict=True)]
+        checked = [patterns.check(corner, f"Corner {letter}") for letter, corner in zip("ABCD", corners, strict=True)]
         return engine.corner_grid(
             model,
             checked,
@@ -190,7 +192,7 @@ def add_endpoints(
         """
         validate.strengths(strengths, engine.entry(model).attributes)
         return engine.apply_attributes(
-            model, clips.check(clip), strengths, validate.temperature(temperature), validate.seed(seed), progress
+            model, patterns.check(clip), strengths, validate.temperature(temperature), validate.seed(seed), progress
         )
 
     def taps(times: list, velocities: list | None, tempo: float) -> dict:
@@ -206,7 +208,7 @@ def add_endpoints(
         """
         times, velocities = validate.taps(times, velocities)
         notes = grooves.taps(times, velocities, validate.tempo(tempo), grooves.BARS)
-        return clips.make("Taps", notes, grooves.BARS, drums=True)
+        return patterns.make("Taps", notes, grooves.BARS, drums=True)
 
     def humanize(
         model: str, clip: dict, keep_hits: bool, amount: float, temperature: float, seed: int, progress=gr.Progress()
@@ -226,7 +228,7 @@ def add_endpoints(
         """
         return engine.humanize(
             model,
-            clips.check(clip),
+            patterns.check(clip),
             bool(keep_hits),
             validate.amount(amount),
             validate.temperature(temperature),
@@ -246,7 +248,7 @@ def add_endpoints(
         Returns:
             clip.
         """
-        return engine.full_kit(model, clips.check(clip), validate.temperature(temperature), validate.seed(seed), progress)
+        return engine.full_kit(model, patterns.check(clip), validate.temperature(temperature), validate.seed(seed), progress)
 
     def add_hats(model: str, clip: dict, temperature: float, seed: int, progress=gr.Progress()) -> dict:
         """Adds closed hi-hats to a beat, in place of those that it has; the other drums stay.
@@ -260,7 +262,7 @@ def add_endpoints(
         Returns:
             clip.
         """
-        return engine.add_hats(model, clips.check(clip), validate.temperature(temperature), validate.seed(seed), progress)
+        return engine.add_hats(model, patterns.check(clip), validate.temperature(temperature), validate.seed(seed), progress)
 
     def render(clip: dict, tempo: float, program: int) -> tuple[str, str]:
         """A clip as files.
@@ -277,9 +279,9 @@ def add_endpoints(
         Raises:
             Error: the music lasts longer than ten minutes at this tempo.
         """
-        checked = clips.check(clip)
+        checked = patterns.check(clip)
         made = actions.files(checked, validate.tempo(tempo), validate.program(program))
-        return _cached(made, clips.file_name(checked))
+        return _cached(made, patterns.file_name(checked))
 
     def smooth_song(
         model: str, file: str, width: float, temperature: float, seed: int, progress=gr.Progress()
@@ -403,7 +405,7 @@ def add_endpoints(
         progress(0.85, "Rendering")
         music = stand.midi(song, tempo)
         made = bands.files(music, song.num_bars, tempo)
-        midi_file, wav_file = _cached(made, clips.file_name({"name": song.title}))
+        midi_file, wav_file = _cached(made, patterns.file_name({"name": song.title}))
         return midi_file, wav_file, {**bands.summary(song, music, tempo), "styles": remarks}
 
     def change_song(model, file, edit, temperature, seed, progress, **way) -> tuple[str, str | None]:

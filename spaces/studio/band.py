@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import band_examples
-import clip as clips
+import pattern as patterns
 import validate
 from actions import LONG_SAMPLE_RATE, LONG_SECONDS, MAX_RENDER_SECONDS, SAMPLE_RATE
 from components import band_tracks
@@ -312,7 +312,7 @@ def files(music: pretty_midi.PrettyMIDI, bars: int, tempo: float, audible: Itera
     """
     from hub_models import audio, midi
 
-    seconds = bars * clips.BEATS_PER_BAR * 60.0 / tempo
+    seconds = bars * patterns.BEATS_PER_BAR * 60.0 / tempo
     made = {"midi": midi.to_bytes(music)}
     if seconds < MAX_RENDER_SECONDS - 1:
         sample_rate = SAMPLE_RATE if seconds <= LONG_SECONDS else LONG_SAMPLE_RATE
@@ -330,7 +330,7 @@ def summary(song: Song, music: pretty_midi.PrettyMIDI, tempo: float) -> dict[str
         "seed": song.seed,
         "temperature": song.arrangement.temperature,
         "tempo": tempo,
-        "seconds": song.num_bars * clips.BEATS_PER_BAR * 60.0 / tempo,
+        "seconds": song.num_bars * patterns.BEATS_PER_BAR * 60.0 / tempo,
         "chords": song.arrangement.chords,
         "tracks": [
             {"name": part.name, "program": part.program, "is_drum": part.is_drum, "notes": len(part.notes)}
@@ -340,7 +340,7 @@ def summary(song: Song, music: pretty_midi.PrettyMIDI, tempo: float) -> dict[str
     }
 
 
-def drums(music: pretty_midi.PrettyMIDI, song: Song, tempo: float) -> clips.Clip:
+def drums(music: pretty_midi.PrettyMIDI, song: Song, tempo: float) -> patterns.Pattern:
     """The drums of a song as a clip.
 
     Raises:
@@ -350,10 +350,10 @@ def drums(music: pretty_midi.PrettyMIDI, song: Song, tempo: float) -> clips.Clip
 
     kit = pretty_midi.PrettyMIDI(initial_tempo=tempo)
     kit.instruments = [part for part in music.instruments if part.is_drum]
-    notes = clips.notes_of(kit, tempo)
+    notes = patterns.notes_of(kit, tempo)
     if not notes:
         raise StudioError("No drums play in this song.")
-    return clips.make(f"{song.title} · drums", notes[: clips.MAX_NOTES], song.num_bars, drums=True)
+    return patterns.make(f"{song.title} · drums", notes[: patterns.MAX_NOTES], song.num_bars, drums=True)
 
 
 def progression(text: Any, num_bars: int | None = None) -> list[list[str]]:

@@ -16,10 +16,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import clip as clips
 import grooves
+import pattern as patterns
 import validate
-from clip import Clip
+from pattern import Pattern
 from validate import StudioError
 
 if TYPE_CHECKING:
@@ -226,14 +226,14 @@ class Engine:
         rejections = [f"{rejection.where}: {rejection.reason}" for rejection in features.rejections]
         return {"summary": midi.summary(music), "clips": found, "rejections": rejections}
 
-    def sample(self, name: str, temperature: float, seed: int, report: Report = _silent) -> Clip:
+    def sample(self, name: str, temperature: float, seed: int, report: Report = _silent) -> Pattern:
         """A new clip out of the prior."""
         entry, loaded, generator = self._prepare(name, seed, report)
         sequences = loaded.model.sample(1, temperature=temperature, generator=generator)
         made_by = {"action": "sample", "seed": seed, "temperature": temperature}
         return self._clip(loaded, entry, sequences[0], f"Sample {seed}", made_by)
 
-    def reconstruct(self, name: str, clip: Clip, temperature: float, seed: int, report: Report = _silent) -> Clip:
+    def reconstruct(self, name: str, clip: Pattern, temperature: float, seed: int, report: Report = _silent) -> Pattern:
         """The clip through the model's bottleneck: encoded to its latent vector and decoded again."""
         entry, loaded, generator = self._prepare(name, seed, report)
         latents = self._latents(loaded, entry, [clip])
@@ -242,8 +242,8 @@ class Engine:
         return self._clip(loaded, entry, sequences[0], f"Reconstruction of {clip['name']}", made_by)
 
     def interpolate(
-        self, name: str, start: Clip, end: Clip, steps: int, temperature: float, seed: int, report: Report = _silent
-    ) -> Clip:
+        self, name: str, start: Pattern, end: Pattern, steps: int, temperature: float, seed: int, report: Report = _silent
+    ) -> Pattern:
         """One piece of `steps` clips in a row, from `start` to `end` along the sphere between their latent vectors."""
         entry, loaded, generator = self._prepare(name, seed, report)
         report(0.4, "Encoding the clips")
@@ -256,8 +256,8 @@ class Engine:
         return piece
 
     def corner_grid(
-        self, name: str, corners: list[Clip], size: int, temperature: float, seed: int, report: Report = _silent
-    ) -> list[list[Clip]]:
+        self, name: str, corners: list[Pattern], size: int, temperature: float, seed: int, report: Report = _silent
+    ) -> list[list[Pattern]]:
         """`size` x `size` clips between four corners: top left, top right, bottom left, bottom right."""
         entry, loaded, generator = self._prepare(name, seed, report)
         report(0.4, "Encoding the corners")
@@ -274,8 +274,8 @@ class Engine:
         ]
 
     def apply_attributes(
-        self, name: str, clip: Clip, strengths: dict[str, float], temperature: float, seed: int, report: Report = _silent
-    ) -> Clip:
+        self, name: str, clip: Pattern, strengths: dict[str, float], temperature: float, seed: int, report: Report = _silent
+    ) -> Pattern:
         """The clip, moved in latent space along attribute vectors."""
         if not self.entry(name).attributes:
             raise StudioError("This model has no attribute vectors.")
@@ -289,8 +289,15 @@ class Engine:
         return self._clip(loaded, entry, sequences[0], f"{clip['name']}, reshaped", made_by)
 
     def humanize(
-        self, name: str, clip: Clip, keep_hits: bool, amount: float, temperature: float, seed: int, report: Report = _silent
-    ) -> Clip:
+        self,
+        name: str,
+        clip: Pattern,
+        keep_hits: bool,
+        amount: float,
+        temperature: float,
+        seed: int,
+        report: Report = _silent,
+    ) -> Pattern:
         """Drums as a drummer would play them: the model is shown the hits alone and gives velocities and timing.
 
         Args:
@@ -308,7 +315,7 @@ class Engine:
         made_by = {"action": "humanize", "keep_hits": keep_hits, "amount": amount, "seed": seed, "temperature": temperature}
         return self._drums(entry, groove, f"{clip['name']}, humanized", made_by)
 
-    def full_kit(self, name: str, clip: Clip, temperature: float, seed: int, report: Report = _silent) -> Clip:
+    def full_kit(self, name: str, clip: Pattern, temperature: float, seed: int, report: Report = _silent) -> Pattern:
         """A rhythm, tapped or on any drums, as a beat on the whole kit: the model is shown when something is hit."""
         self._check_puts_back(name, "tap", "turns taps into drums")
         entry, loaded, generator = self._prepare(name, seed, report)
@@ -318,7 +325,7 @@ class Engine:
         made_by = {"action": "full_kit", "seed": seed, "temperature": temperature}
         return self._drums(entry, groove, f"{clip['name']}, full kit", made_by)
 
-    def add_hats(self, name: str, clip: Clip, temperature: float, seed: int, report: Report = _silent) -> Clip:
+    def add_hats(self, name: str, clip: Pattern, temperature: float, seed: int, report: Report = _silent) -> Pattern:
         """The drums of a clip, untouched, with the model's closed hi-hats in place of their own."""
         self._check_puts_back(name, "add_closed_hi_hat", "adds hi-hats")
         entry, loaded, generator = self._prepare(name, seed, report)
@@ -369,9 +376,9 @@ class Engine:
         return loaded.model.decode_feel(latents, torch.as_tensor(hits)[None])[0].numpy()
 
     @staticmethod
-    def _drums(entry: ModelEntry, groove: np.ndarray, name: str, made_by: dict) -> Clip:
+    def _drums(entry: ModelEntry, groove: np.ndarray, name: str, made_by: dict) -> Pattern:
         notes, made_by = grooves.to_notes(groove), {"model": entry.name, **made_by}
-        return clips.make(name, notes, entry.bars, drums=True, model=entry.name, made_by=made_by)
+        return patterns.make(name, notes, entry.bars, drums=True, model=entry.name, made_by=made_by)
 
     def _prepare(self, name: str, seed: int, report: Report) -> tuple[ModelEntry, LoadedModel, torch.Generator]:
         loaded = self.load(name, report)
@@ -380,7 +387,7 @@ class Engine:
         report(0.3, "Thinking")
         return self.entries[name], loaded, torch.Generator().manual_seed(seed)
 
-    def _latents(self, loaded: LoadedModel, entry: ModelEntry, given: list[Clip]) -> torch.Tensor:
+    def _latents(self, loaded: LoadedModel, entry: ModelEntry, given: list[Pattern]) -> torch.Tensor:
         """Posterior means (number of clips, latent_size)."""
         import torch
 
@@ -389,27 +396,27 @@ class Engine:
         with torch.no_grad():
             return loaded.model.encode(features["input_values"], features["lengths"]).mean
 
-    def _sequence(self, loaded: LoadedModel, entry: ModelEntry, clip: Clip) -> torch.Tensor:
+    def _sequence(self, loaded: LoadedModel, entry: ModelEntry, clip: Pattern) -> torch.Tensor:
         """A clip as the model's sequence (T, ...): the tokens it carries when it comes from a model like this, else read
         from its notes."""
         import torch
 
-        if clips.kind(clip) != entry.kind:
+        if patterns.kind(clip) != entry.kind:
             kinds = {"melody": "a melody", "drums": "drums", "trio": "a trio"}
             wanted = {"melody": "melodies", "drums": "drums", "trio": "trios"}[entry.kind]
-            raise StudioError(f'The clip "{clip["name"]}" is {kinds[clips.kind(clip)]}; this model reads {wanted}.')
+            raise StudioError(f'The clip "{clip["name"]}" is {kinds[patterns.kind(clip)]}; this model reads {wanted}.')
         if clip["bars"] != entry.bars:
             raise StudioError(f'The clip "{clip["name"]}" has {clip["bars"]} bars; this model reads {entry.bars}.')
         if clip["tokens"] and entry.representation != "groove":
             return self._tokens(loaded, clip)
-        if clips.is_silent(clip):
+        if patterns.is_silent(clip):
             raise StudioError(f'The clip "{clip["name"]}" has no notes.')
         if entry.representation == "groove":
             return torch.from_numpy(grooves.from_notes(clip["notes"], clip["bars"]))
-        return loaded.processor(clips.to_midi(clip), max_windows=1)["labels"][0]
+        return loaded.processor(patterns.to_midi(clip), max_windows=1)["labels"][0]
 
     @staticmethod
-    def _tokens(loaded: LoadedModel, clip: Clip) -> torch.Tensor:
+    def _tokens(loaded: LoadedModel, clip: Pattern) -> torch.Tensor:
         import torch
 
         steps, tokens = loaded.processor.window_steps, torch.tensor(clip["tokens"])
@@ -425,17 +432,17 @@ class Engine:
         return tokens
 
     @staticmethod
-    def _clip(loaded: LoadedModel, entry: ModelEntry, sequence: torch.Tensor, name: str, made_by: dict) -> Clip:
+    def _clip(loaded: LoadedModel, entry: ModelEntry, sequence: torch.Tensor, name: str, made_by: dict) -> Pattern:
         """The clip of a sequence (T, ...)."""
         bars = max(1, round(len(sequence) / loaded.processor.steps_per_bar))
         made_by = {"model": entry.name, **made_by}
         if entry.representation == "groove":
             notes = grooves.to_notes(sequence.numpy())
-            return clips.make(name, notes, bars, drums=True, model=entry.name, made_by=made_by)
+            return patterns.make(name, notes, bars, drums=True, model=entry.name, made_by=made_by)
         trio = entry.kind == "trio"
-        notes = clips.notes_of(loaded.processor.decode(sequence, tempo=120.0), trio=trio)
+        notes = patterns.notes_of(loaded.processor.decode(sequence, tempo=120.0), trio=trio)
         tokens = sequence.tolist()
-        return clips.make(name, notes, bars, entry.drums, trio=trio, tokens=tokens, model=entry.name, made_by=made_by)
+        return patterns.make(name, notes, bars, entry.drums, trio=trio, tokens=tokens, model=entry.name, made_by=made_by)
 
 
 def segments(steps: int, bars: int) -> list[dict[str, Any]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import clip as clips
-from clip import Clip
+import pattern as patterns
+from pattern import Pattern
 
 # Each tune: bars of 4/4 between "|"; "C4:1" is a pitch and its length in quarter notes, "-" is a rest.
 TUNES = {
@@ -122,7 +122,7 @@ DEFAULTS = {
 _STEP = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
 
-def clips_for(kind: str, bars: int) -> dict[str, Clip]:
+def clips_for(kind: str, bars: int) -> dict[str, Pattern]:
     """Example clips of `bars` bars of a kind (`"melody"`, `"drums"` or `"trio"`), by name; what is longer is cut up,
     what repeats left out."""
     if kind == "trio":
@@ -131,7 +131,7 @@ def clips_for(kind: str, bars: int) -> dict[str, Clip]:
         whole = [_groove(*item) for item in GROOVES.items()]
     else:
         whole = [_tune(*item) for item in TUNES.items()]
-    parts = [part for clip in whole if clip["bars"] >= bars for part in clips.split(clip, bars)]
+    parts = [part for clip in whole if clip["bars"] >= bars for part in patterns.split(clip, bars)]
     found, seen = {}, []
     for part in parts:
         if part["notes"] and part["notes"] not in seen:
@@ -146,26 +146,26 @@ def defaults(kind: str, bars: int) -> tuple[str | None, str | None]:
     return DEFAULTS.get((kind, bars), (first, second))
 
 
-def grooves_and_rhythms() -> dict[str, Clip]:
+def grooves_and_rhythms() -> dict[str, Pattern]:
     """Beats of two bars, and rhythms on one drum to make beats of, by name."""
     rhythms = [_groove(f"{name} (rhythm only)", {SNARE: row}) for name, row in RHYTHMS.items()]
     return {clip["name"]: clip for clip in [*clips_for("drums", 2).values(), *rhythms]}
 
 
-def _tune(name: str, text: str) -> Clip:
+def _tune(name: str, text: str) -> Pattern:
     notes, bars = [], text.split("|")
     for index, bar in enumerate(bars):
-        beat = float(index * clips.BEATS_PER_BAR)
+        beat = float(index * patterns.BEATS_PER_BAR)
         for word in bar.split():
             pitch, length = word.split(":")
             end = beat + float(length)
             if pitch != "-":
                 notes.append([12 * (int(pitch[-1]) + 1) + _STEP[pitch[0]], beat, end, 90])
             beat = end
-    return clips.make(name, notes, len(bars), drums=False)
+    return patterns.make(name, notes, len(bars), drums=False)
 
 
-def _groove(name: str, rows: dict[int, str]) -> Clip:
+def _groove(name: str, rows: dict[int, str]) -> Pattern:
     notes = [
         [pitch, step / 4, (step + 1) / 4, 100 if step % 4 == 0 else 80]
         for pitch, row in rows.items()
@@ -173,28 +173,28 @@ def _groove(name: str, rows: dict[int, str]) -> Clip:
         if mark == "x"
     ]
     notes.sort(key=lambda note: (note[1], note[0]))
-    return clips.make(name, notes, len(next(iter(rows.values()))) // 16, drums=True)
+    return patterns.make(name, notes, len(next(iter(rows.values()))) // 16, drums=True)
 
 
-def _trio(name: str, parts: tuple[str, str, str, str]) -> Clip:
+def _trio(name: str, parts: tuple[str, str, str, str]) -> Pattern:
     tune, roots, figure, groove = parts
     melody, beat = _tune(tune, TUNES[tune]), _groove(groove, GROOVES[groove])
-    notes = [[*note, clips.MELODY] for note in melody["notes"]]
+    notes = [[*note, patterns.MELODY] for note in melody["notes"]]
     for bar, chord in enumerate(roots.split()):
         halves = [_bass_pitch(root) for root in chord.split("/")]
         for position, length, above in BASS_FIGURES[figure]:
-            start = bar * clips.BEATS_PER_BAR + position
-            root = halves[int(position * len(halves) / clips.BEATS_PER_BAR)]
+            start = bar * patterns.BEATS_PER_BAR + position
+            root = halves[int(position * len(halves) / patterns.BEATS_PER_BAR)]
             # Two chords in a bar: each has its root on its first beat.
             pitch = root if len(halves) > 1 else root + above
-            notes.append([pitch, start, start + length, 90, clips.BASS])
+            notes.append([pitch, start, start + length, 90, patterns.BASS])
     for first in range(0, melody["bars"], beat["bars"]):
-        shift = first * clips.BEATS_PER_BAR
+        shift = first * patterns.BEATS_PER_BAR
         notes += [
-            [pitch, start + shift, end + shift, velocity, clips.DRUMS] for pitch, start, end, velocity in beat["notes"]
+            [pitch, start + shift, end + shift, velocity, patterns.DRUMS] for pitch, start, end, velocity in beat["notes"]
         ]
     notes.sort(key=lambda note: (note[1], note[0]))
-    return clips.make(name, notes, melody["bars"], drums=False, trio=True)
+    return patterns.make(name, notes, melody["bars"], drums=False, trio=True)
 
 
 def _bass_pitch(root: str) -> int:

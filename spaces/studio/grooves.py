@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import clip as clips
+import pattern as patterns
 from validate import StudioError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def read(source: str | bytes) -> dict[str, Any]:
     found = []
     for window, groove in zip(features.windows, features["labels"], strict=True):
         name = f"{window.instrument} · bars {window.start_bar}-{window.start_bar + BARS - 1}"
-        found.append(clips.make(name, to_notes(groove.numpy()), BARS, drums=True, made_by={"action": "read"}))
+        found.append(patterns.make(name, to_notes(groove.numpy()), BARS, drums=True, made_by={"action": "read"}))
     rejections = [f"{rejection.where}: {rejection.reason}" for rejection in features.rejections]
     return {"summary": midi.summary(music), "clips": found, "rejections": rejections}
 

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import clip as clips
 import gradio as gr
+import pattern as patterns
 import sound as sounds
 import validate
 from actions import MODEL_QUEUE, in_sentences
@@ -127,5 +127,5 @@ def add_endpoint(jukeboxes: Jukeboxes) -> None:
 def _cached(samples: Any, sample_rate: int, title: str) -> str:
     from hub_models import audio
 
-    name = clips.file_name({"name": title})
+    name = patterns.file_name({"name": title})
     return cache.save(audio.to_wav_bytes(samples, sample_rate), f"{name}.wav", get_upload_folder())

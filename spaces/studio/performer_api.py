@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import clip as clips
 import gradio as gr
+import pattern as patterns
 import performer_reading
 import performer_takes as takes
 import songs
@@ -95,7 +95,7 @@ def add_endpoint(performers: Performers) -> None:
             raise validate.StudioError("The model ended the piece before its first note; try another seed.")
         progress(0.92, "Rendering")
         title = takes.title(wish, tune, start)
-        midi_file, wav_file = _cached(songs.files(performers.music(name, step.ids)), clips.file_name({"name": title}))
+        midi_file, wav_file = _cached(songs.files(performers.music(name, step.ids)), patterns.file_name({"name": title}))
         brought = [reading for reading in (*styles, tune, start) if reading]
         figures = {
             "model": name,

@@ -12,8 +12,8 @@ import random
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-import clip as clips
 import examples
+import pattern as patterns
 
 if TYPE_CHECKING:
     import pretty_midi
@@ -227,7 +227,7 @@ def _played(name: str) -> pretty_midi.PrettyMIDI:
 def melody(name: str) -> pretty_midi.PrettyMIDI:
     """A tune of `MELODY_TEMPI`."""
     tune = examples.clips_for("melody", examples.TUNES[name].count("|") + 1)[name]
-    return clips.to_midi(tune, MELODY_TEMPI[name])
+    return patterns.to_midi(tune, MELODY_TEMPI[name])
 
 
 def play(score: Score, touch: Touch, seed: int) -> pretty_midi.PrettyMIDI:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import clip as clips
 import examples
+import pattern as patterns
 from actions import MAX_RENDER_SECONDS, SAMPLE_RATE
 from engine import Engine, Report, _silent
 from validate import StudioError
@@ -146,14 +146,14 @@ def roll_value(
         "title": title,
         "detail": _length(music, seconds),
         "notes": notes,
-        "bars": max(1, math.ceil(seconds / clips.BEATS_PER_BAR)),
+        "bars": max(1, math.ceil(seconds / patterns.BEATS_PER_BAR)),
         "barlines": [round(float(time), 3) for time in music.get_downbeats()] if notes else [],
         "drums": False,
         "parts": parts or [REWRITTEN],
         "segments": [],
         "tempo": SECONDS_TEMPO,
         "colour": None,
-        "name": clips.file_name({"name": title}),
+        "name": patterns.file_name({"name": title}),
         **(made or {}),
     }
 
@@ -173,4 +173,4 @@ def _key(note: pretty_midi.Note) -> tuple:
 
 def example_songs() -> dict[str, pretty_midi.PrettyMIDI]:
     """The example trios as songs, by name."""
-    return {name: clips.to_midi(trio) for name, trio in examples.clips_for("trio", 16).items()}
+    return {name: patterns.to_midi(trio) for name, trio in examples.clips_for("trio", 16).items()}

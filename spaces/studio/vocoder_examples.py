@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import clip as clips
 import examples
+import pattern as patterns
 
 if TYPE_CHECKING:
     import pretty_midi
@@ -36,14 +36,14 @@ def music(name: str) -> pretty_midi.PrettyMIDI:
     """The music of an example, by its name in `SOUNDS`."""
     recipe = SOUNDS[name]
     whole = clip(recipe)
-    return clips.to_midi(clips.cut(whole, 0, recipe.bars), recipe.tempo, recipe.program)
+    return patterns.to_midi(patterns.cut(whole, 0, recipe.bars), recipe.tempo, recipe.program)
 
 
 def seconds(name: str) -> float:
     """How long its bars last."""
-    return SOUNDS[name].bars * clips.BEATS_PER_BAR * 60.0 / SOUNDS[name].tempo
+    return SOUNDS[name].bars * patterns.BEATS_PER_BAR * 60.0 / SOUNDS[name].tempo
 
 
-def clip(recipe: Recipe) -> clips.Clip:
+def clip(recipe: Recipe) -> patterns.Pattern:
     """The clip that a recipe names."""
     return examples.clips_for(recipe.kind, recipe.clip_bars)[recipe.clip]

@@ -8,8 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import clip as clips
 import gradio as gr
+import pattern as patterns
 
 from . import band_tracks
 from .piano_roll import SHARED_SCRIPTS, PianoRoll
@@ -42,7 +42,7 @@ def band_roll_value(
         play: begin to play when it appears.
         name: of the files, without extension.
     """
-    bars = min(max(1, len(chords)), clips.MAX_BARS)
+    bars = min(max(1, len(chords)), patterns.MAX_BARS)
     shown, room, last = [], band_tracks.MAX_NOTES, bars * band_tracks.TICKS_PER_BAR
     for track in tracks[: band_tracks.MAX_TRACKS]:
         notes = track["notes"][: 4 * room]
@@ -65,7 +65,7 @@ def band_roll_value(
         "play": play,
         # The same notes are the same song: the page goes on from where it is.
         "song": hashlib.blake2s(repr([(t["key"], t["notes"]) for t in shown]).encode(), digest_size=8).hexdigest(),
-        "name": name or clips.file_name({"name": title}),
+        "name": name or patterns.file_name({"name": title}),
         **(files or {}),
     }
 
@@ -105,8 +105,8 @@ class BandRoll(gr.HTML):
         """What came from the browser: the chosen bars alone."""
         bars = payload.get("selected_bars") if isinstance(payload, dict) else None
         bars = bars if isinstance(bars, list) else []
-        whole = [bar for bar in bars[: 4 * clips.MAX_BARS] if isinstance(bar, int) and not isinstance(bar, bool)]
-        return {"selected_bars": sorted({bar for bar in whole if 0 <= bar < clips.MAX_BARS})}
+        whole = [bar for bar in bars[: 4 * patterns.MAX_BARS] if isinstance(bar, int) and not isinstance(bar, bool)]
+        return {"selected_bars": sorted({bar for bar in whole if 0 <= bar < patterns.MAX_BARS})}
 
     def postprocess(self, value: dict[str, Any] | None) -> dict[str, Any] | None:
         """Puts the file contents into Gradio's cache."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from clip import Clip
+from pattern import Pattern
 
 from .piano_roll import SHARED_SCRIPTS
 
@@ -14,12 +14,12 @@ FOLDER = Path(__file__).parent
 GROOVES = ("a", "b")
 
 
-def groove_editor_value(a: Clip | None, b: Clip | None, current: str = "a") -> dict[str, Any]:
+def groove_editor_value(a: Pattern | None, b: Pattern | None, current: str = "a") -> dict[str, Any]:
     """What `GrooveEditor` shows for two clips of drums; `current` is the one worked on, `"a"` or `"b"`."""
     return {"current": current, "a": _shown(a), "b": _shown(b)}
 
 
-def _shown(clip: Clip | None) -> dict[str, Any] | None:
+def _shown(clip: Pattern | None) -> dict[str, Any] | None:
     return clip and {"name": clip["name"], "notes": clip["notes"], "bars": clip["bars"]}
 
 

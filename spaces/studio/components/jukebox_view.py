@@ -6,8 +6,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import clip as clips
 import gradio as gr
+import pattern as patterns
 
 from .sound_view import SCRIPT as SOUND_SCRIPT
 from .sound_view import SoundView
@@ -65,7 +65,7 @@ def jukebox_view_value(
         "words": words or [],
         "legend": legend,
         "run": run,
-        "name": clips.file_name({"name": title}),
+        "name": patterns.file_name({"name": title}),
     }
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from clip import Clip
+from pattern import Pattern
 
 from .piano_roll import SHARED_SCRIPTS, parts_of
 
 FOLDER = Path(__file__).parent
 
 
-def latent_pad_value(grid: list[list[Clip]]) -> dict[str, Any]:
+def latent_pad_value(grid: list[list[Pattern]]) -> dict[str, Any]:
     """What `LatentPad` shows for a square grid of clips."""
     first = grid[0][0]
     return {

@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import clip as clips
 import gradio as gr
+import pattern as patterns
 
 from .piano_roll import SHARED_SCRIPTS, PianoRoll
 
@@ -58,7 +58,7 @@ def performance_roll_value(
         "plain": plain,
         "key": key,
         "run": run,
-        "name": name or clips.file_name({"name": title}),
+        "name": name or patterns.file_name({"name": title}),
         **(files or {}),
     }
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import clip as clips
 import gradio as gr
-from clip import Clip
+import pattern as patterns
 from gradio.data_classes import FileData
+from pattern import Pattern
 
 from . import cache
 
@@ -19,18 +19,18 @@ SHARED_SCRIPTS = "".join((FOLDER / name).read_text(encoding="utf-8") + "\n" for 
 
 PARTS = [
     {"name": "Melody", "colour": "melody", "drums": False},
-    {"name": "Bass", "colour": "bass", "drums": False, "program": clips.BASS_PROGRAM},
+    {"name": "Bass", "colour": "bass", "drums": False, "program": patterns.BASS_PROGRAM},
     {"name": "Drums", "colour": "drums", "drums": True},
 ]
 
 
-def parts_of(clip: Clip) -> list[dict[str, Any]] | None:
+def parts_of(clip: Pattern) -> list[dict[str, Any]] | None:
     """How the parts of a clip are drawn, None where it has but one."""
     return PARTS if clip["trio"] else None
 
 
 def piano_roll_value(
-    clip: Clip | None,
+    clip: Pattern | None,
     title: str | None = None,
     detail: str = "",
     tempo: float = 120.0,
@@ -58,7 +58,7 @@ def piano_roll_value(
         "tempo": tempo,
         "colour": colour,
         "play": play,
-        "name": clips.file_name(clip),
+        "name": patterns.file_name(clip),
         **(files or {}),
     }
 

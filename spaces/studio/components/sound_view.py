@@ -9,8 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import clip as clips
 import gradio as gr
+import pattern as patterns
 from gradio.data_classes import FileData
 
 from . import cache
@@ -71,7 +71,7 @@ def sound_view_value(
         "ticks": ticks or [],
         "part": list(part) if part else None,
         "run": run,
-        "name": clips.file_name({"name": title}),
+        "name": patterns.file_name({"name": title}),
     }
 
 

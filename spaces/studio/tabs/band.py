@@ -10,8 +10,8 @@ from typing import Any
 import actions
 import band as bands
 import band_examples
-import clip as clips
 import gradio as gr
+import pattern as patterns
 import validate
 from actions import MODEL_QUEUE, RENDER_QUEUE, in_sentences
 from band import Bandstand, Song, Style, Wish
@@ -251,11 +251,11 @@ def build(stand: Bandstand) -> Desk | None:
 
     model.input(on_model, [model], [*filled, *sliders, no_sliders], show_progress="hidden", **PRIVATE)
 
-    def take(clip: clips.Clip, model: str) -> tuple:
+    def take(clip: patterns.Pattern, model: str) -> tuple:
         """Values for the outputs of style A: the bars of a clip from another tab."""
         from hub_models import midi
 
-        answer = stand.read(model, midi.to_bytes(clips.to_midi(clip)), clip["name"])
+        answer = stand.read(model, midi.to_bytes(patterns.to_midi(clip)), clip["name"])
         return tuple(_fill("A", answer["styles"], _report(answer)))
 
     def warm_up():
@@ -269,7 +269,7 @@ def build(stand: Bandstand) -> Desk | None:
         music = stand.midi(song, tempo)
         keys = [track["key"] for track in band_tracks.tracks_of(music, tempo)]
         heard = band_tracks.only(music, set(band_tracks.audible(keys, mix)))
-        return Music(heard, song.title, song.num_bars * clips.BEATS_PER_BAR * 60.0 / tempo)
+        return Music(heard, song.title, song.num_bars * patterns.BEATS_PER_BAR * 60.0 / tempo)
 
     return Desk(
         TITLE, song,
@@ -384,7 +384,7 @@ def _shown(stand: Bandstand, song: Song, mix: dict, tempo: float) -> tuple[dict[
         tempo=tempo,
         files=files,
         audible=heard,
-        name=clips.file_name({"name": song.title}),
+        name=patterns.file_name({"name": song.title}),
     )
     return roll, mixer_value(tracks, mix["muted"], mix["solo"])
 
@@ -414,7 +414,7 @@ def _bar(style: Style, letter: str) -> dict[str, Any]:
         "segments": [],
         "tempo": bands.TEMPO,
         "colour": None,
-        "name": clips.file_name({"name": style.name}),
+        "name": patterns.file_name({"name": style.name}),
     }
 
 

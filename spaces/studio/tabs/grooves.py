@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import actions
-import clip as clips
 import examples
 import gradio as gr
 import grooves
+import pattern as patterns
 import validate
 from actions import MODEL_QUEUE, RENDER_QUEUE, in_sentences
-from clip import Clip
 from components.groove_editor import GROOVES, GrooveEditor, groove_editor_value
 from components.piano_roll import PianoRoll
 from engine import Engine, ModelEntry
+from pattern import Pattern
 
 from .parts import PRIVATE, SESSION_SECONDS, Desk, chance_controls, heading, perform_clip, report_text, result_value
 
@@ -128,7 +128,7 @@ def build(engine: Engine) -> Desk:
     how = [*chance, tempo, at_once]
     filled = [editor, found, window, example, report]
 
-    def finish(clip: Clip, seed: int, tempo: float, at_once: bool) -> tuple:
+    def finish(clip: Pattern, seed: int, tempo: float, at_once: bool) -> tuple:
         """Values for `made`."""
         value = result_value(clip, tempo, 0, play=bool(at_once))
         return (clip, value, seed, *[gr.Button(interactive=True)] * len(taken))
@@ -190,7 +190,7 @@ def build(engine: Engine) -> Desk:
     )
     tempo.change(None, [tempo], None, js="(tempo) => { window.encore.desk('grooves').tempo = tempo; }")
 
-    def fill(value: Any, found: list[Clip], report: str, which: str | None = None, example: str | None = None) -> tuple:
+    def fill(value: Any, found: list[Pattern], report: str, which: str | None = None, example: str | None = None) -> tuple:
         """Values for `filled`: the first of the clips becomes the groove shown, or A or B."""
         editor = _put(value, found[0], which)
         names = [(clip["name"], index) for index, clip in enumerate(found)]
@@ -230,16 +230,16 @@ def build(engine: Engine) -> Desk:
         def on_reuse(value, clip):
             if not clip:
                 raise validate.StudioError("There is no beat yet.")
-            return fill(value, clips.split(clip, grooves.BARS), "", which)
+            return fill(value, patterns.split(clip, grooves.BARS), "", which)
 
         return in_sentences(on_reuse)
 
     for button, which in zip(use, GROOVES, strict=True):
         button.click(reuse(which), [editor, result], filled, show_progress="hidden", **PRIVATE)
 
-    def take(clip: Clip, value: Any) -> tuple:
+    def take(clip: Pattern, value: Any) -> tuple:
         """Values for `filled`: the drums of a clip from another tab, as groove A."""
-        parts = [part for part in clips.split(clips.drums_of(clip), grooves.BARS) if part["notes"]]
+        parts = [part for part in patterns.split(patterns.drums_of(clip), grooves.BARS) if part["notes"]]
         return fill(value, [_as_heard(part) for part in parts], "", "a")
 
     def warm_up():
@@ -272,18 +272,18 @@ def _use(name: str) -> gr.Button:
     return gr.Button(f"Use as {name.upper()}", interactive=False, size="sm", min_width=80, elem_id=f"groove-as-{name}")
 
 
-def _groove(value: Any, which: str) -> Clip:
+def _groove(value: Any, which: str) -> Pattern:
     """Groove A or B of the editor as a clip; the editor's value comes from the browser."""
     given = value.get(which) if isinstance(value, dict) else None
     if not given:
         raise validate.StudioError(f"Groove {which.upper()} is empty: tap, draw or upload one, or pick an example.")
-    clip = clips.check({**given, "drums": True} if isinstance(given, dict) else given, f"Groove {which.upper()}")
+    clip = patterns.check({**given, "drums": True} if isinstance(given, dict) else given, f"Groove {which.upper()}")
     if clip["bars"] != grooves.BARS:
         raise validate.StudioError(f"Groove {which.upper()} has {clip['bars']} bars; grooves here have {grooves.BARS}.")
     return clip
 
 
-def _shown(value: Any) -> Clip:
+def _shown(value: Any) -> Pattern:
     """The groove that is worked on."""
     return _groove(value, _which(value))
 
@@ -293,13 +293,13 @@ def _which(value: Any) -> str:
     return current if current in GROOVES else GROOVES[0]
 
 
-def _put(value: Any, clip: Clip, which: str | None = None) -> dict[str, Any]:
+def _put(value: Any, clip: Pattern, which: str | None = None) -> dict[str, Any]:
     """The editor's value with the clip in place of the groove shown, or of A or B, which is shown then."""
     which = which or _which(value)
     others = {name: value.get(name) if isinstance(value, dict) else None for name in GROOVES}
     return {**others, which: groove_editor_value(clip, None)["a"], "current": which}
 
 
-def _as_heard(clip: Clip) -> Clip:
+def _as_heard(clip: Pattern) -> Pattern:
     """Drums of any pitches on the nine of the kit."""
     return {**clip, "notes": grooves.to_notes(grooves.from_notes(clip["notes"], clip["bars"]))}

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import actions
-import clip as clips
 import examples
 import gradio as gr
+import pattern as patterns
 import validate
 from actions import MODEL_QUEUE, RENDER_QUEUE, in_sentences
-from clip import Clip
 from components.latent_pad import LatentPad, latent_pad_value
 from components.piano_roll import PianoRoll, piano_roll_value
 from engine import ATTRIBUTE_LABELS, Engine, ModelEntry
+from pattern import Pattern
 
 from .parts import (
     PRIVATE,
@@ -143,7 +143,7 @@ def build(engine: Engine) -> Desk | None:
     results = [result, roll, seed, *use]
     sound = [tempo, program]
 
-    def finish(clip: Clip, tempo: float, program: int, seed: int) -> tuple:
+    def finish(clip: Pattern, tempo: float, program: int, seed: int) -> tuple:
         """Values for `results`."""
         value = result_value(clip, tempo, program)
         return (clip, value, seed, *[gr.Button(interactive=True)] * len(LETTERS))
@@ -257,12 +257,12 @@ def build(engine: Engine) -> Desk | None:
     ]  # fmt: skip
     model.input(in_sentences(on_model), [model], set_by_model, show_progress="hidden", **PRIVATE)
 
-    def take(clip: Clip) -> tuple:
+    def take(clip: Pattern) -> tuple:
         """Values for `model` and `set_by_model`: the clip's drums become A."""
         if drum_model is None:
             raise validate.StudioError("No drum model is installed here.")
         entry = engine.entry(drum_model)
-        found, value, window, example, report = _fill("A", clips.split(clips.drums_of(clip), entry.bars), "")
+        found, value, window, example, report = _fill("A", patterns.split(patterns.drums_of(clip), entry.bars), "")
         example = gr.Dropdown(choices=list(examples.clips_for(entry.kind, entry.bars)), value=None)
         rest = on_model(drum_model)[len(slots[0].outputs) :]
         return (drum_model, found, value, window, example, report, *rest)
@@ -324,7 +324,7 @@ def _initial(entry: ModelEntry, letter: str, filled: bool) -> tuple:
     return found, value, gr.update(choices=[], value=None, visible=False), example, ""
 
 
-def _fill(letter: str, found: list[Clip], report: str, example: str | None = None) -> list:
+def _fill(letter: str, found: list[Pattern], report: str, example: str | None = None) -> list:
     """Values for a slot's outputs when it is given clips; the first is chosen."""
     value = piano_roll_value(found[0], f"{letter} · {found[0]['name']}", colour=letter.lower())
     names = [(clip["name"], index) for index, clip in enumerate(found)]
@@ -373,12 +373,12 @@ def _reuse(engine: Engine, letter: str):
     def on_reuse(name, clip):
         if not clip:
             raise validate.StudioError("There is no result yet.")
-        return _fill(letter, clips.split(clip, engine.entry(name).bars), "")
+        return _fill(letter, patterns.split(clip, engine.entry(name).bars), "")
 
     return on_reuse
 
 
-def _chosen(found: dict | None, letter: str) -> Clip:
+def _chosen(found: dict | None, letter: str) -> Pattern:
     if not found:
         raise validate.StudioError(f"Clip {letter} is empty: upload a MIDI file, pick an example or sample one.")
     return found["clips"][found["index"]]

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import actions
-import clip as clips
 import gradio as gr
+import pattern as patterns
 import sound as sounds
 import validate
-from clip import Clip
 from components.piano_roll import piano_roll_value
+from pattern import Pattern
 from sound import Sound
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Desk:
     inputs: list[Any] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
     opened: Callable[..., Any] | None = None
-    give: Callable[[Any], Clip] = lambda result: result
+    give: Callable[[Any], Pattern] = lambda result: result
     hears: bool = False
     perform: Callable[..., Music | Sound] | None = None
     performed_with: list[Any] = field(default_factory=list)
@@ -94,10 +94,10 @@ def _handover(sender: Desk, receiver: Desk) -> Callable[..., tuple]:
     return actions.in_sentences(on_send)
 
 
-def perform_clip(clip: Clip, tempo: Any, program: Any = 0) -> Music:
+def perform_clip(clip: Pattern, tempo: Any, program: Any = 0) -> Music:
     """A clip at a tempo, its melody by a General MIDI program."""
     tempo = validate.tempo(tempo)
-    return Music(clips.to_midi(clip, tempo, validate.program(program)), clip["name"], clips.seconds(clip, tempo))
+    return Music(patterns.to_midi(clip, tempo, validate.program(program)), clip["name"], patterns.seconds(clip, tempo))
 
 
 def as_sound(given: Music | Sound, sample_rate: int) -> Sound:
@@ -150,7 +150,7 @@ def seed_controls(prefix: str = "") -> list[Any]:
     return [seed, keep]
 
 
-def result_value(clip: Clip, tempo: Any, program: Any, play: bool = False) -> dict[str, Any] | None:
+def result_value(clip: Pattern, tempo: Any, program: Any, play: bool = False) -> dict[str, Any] | None:
     """What the roll of a result shows, with its files."""
     tempo, program = validate.tempo(tempo), validate.program(program)
     made = clip.get("made_by", {})

@@ -1,4 +1,4 @@
-"""The clip: what every action of the Studio takes and gives. A plain dictionary, so that it travels as JSON.
+"""The notes of a clip on bars of 4/4, as MusicVAE's actions take and give them: a plain dictionary, which travels as JSON.
 
 name        what a person sees
 notes       list of [pitch, start, end, velocity]; start and end in quarter notes from the clip's start. In a trio each has
@@ -24,7 +24,7 @@ from validate import StudioError
 if TYPE_CHECKING:
     import pretty_midi
 
-Clip = dict[str, Any]
+Pattern = dict[str, Any]
 
 BEATS_PER_BAR = 4
 MAX_BARS = 256
@@ -35,18 +35,18 @@ PART_NAMES = ("Melody", "Bass", "Drums")
 BASS_PROGRAM = 33  # electric bass, fingered
 
 
-def make(name: str, notes: list, bars: int, drums: bool, **rest: Any) -> Clip:
+def make(name: str, notes: list, bars: int, drums: bool, **rest: Any) -> Pattern:
     """A clip from its parts; see the module's docstring."""
     rest = {"trio": False, "tokens": None, "model": None, **rest}
     return {"name": name[:80], "notes": notes, "bars": bars, "drums": drums, **rest}
 
 
-def kind(clip: Clip) -> str:
+def kind(clip: Pattern) -> str:
     """`"melody"`, `"drums"` or `"trio"`."""
     return "trio" if clip["trio"] else "drums" if clip["drums"] else "melody"
 
 
-def check(value: Any, label: str = "The clip") -> Clip:
+def check(value: Any, label: str = "The clip") -> Pattern:
     """A clip that came over the API, with only the known keys.
 
     Raises:
@@ -107,7 +107,7 @@ def _check_note(note: Any, beats: float, trio: bool, label: str) -> list:
     return [int(pitch), float(start), float(end), int(velocity), *map(int, note[4:])]
 
 
-def to_midi(clip: Clip, tempo: float = 120.0, program: int = 0) -> pretty_midi.PrettyMIDI:
+def to_midi(clip: Pattern, tempo: float = 120.0, program: int = 0) -> pretty_midi.PrettyMIDI:
     """PrettyMIDI of a clip, an instrument for each part; `program` is that of the melody."""
     import pretty_midi
 
@@ -146,12 +146,12 @@ def _part(instrument: pretty_midi.Instrument) -> int:
     return DRUMS if instrument.is_drum else BASS if instrument.program in range(32, 40) else MELODY
 
 
-def seconds(clip: Clip, tempo: float) -> float:
+def seconds(clip: Pattern, tempo: float) -> float:
     """How long the clip's bars last."""
     return clip["bars"] * BEATS_PER_BAR * 60.0 / tempo
 
 
-def split(clip: Clip, bars: int) -> list[Clip]:
+def split(clip: Pattern, bars: int) -> list[Pattern]:
     """The clip in parts of `bars` bars, each a clip of its own; an incomplete last part is left out."""
     count = max(1, clip["bars"] // bars)
     if count == 1:
@@ -164,7 +164,7 @@ def split(clip: Clip, bars: int) -> list[Clip]:
     return parts
 
 
-def cut(clip: Clip, first_bar: int, bars: int) -> Clip:
+def cut(clip: Pattern, first_bar: int, bars: int) -> Pattern:
     """`bars` bars of the clip from `first_bar` (counted from 0) on; a hit just before the bar line belongs to the bar."""
     beats = bars * BEATS_PER_BAR
     # Drums are early by less than half a sixteenth; the notes of a melody begin on the grid.
@@ -181,7 +181,7 @@ def cut(clip: Clip, first_bar: int, bars: int) -> Clip:
     return make(clip["name"], notes, bars, clip["drums"], trio=clip["trio"], tokens=tokens, model=clip["model"])
 
 
-def drums_of(clip: Clip) -> Clip:
+def drums_of(clip: Pattern) -> Pattern:
     """The drums of a clip alone: the clip itself, or a trio's drum part.
 
     Raises:
@@ -195,12 +195,12 @@ def drums_of(clip: Clip) -> Clip:
     return make(f"{clip['name']} · drums", notes, clip["bars"], drums=True)
 
 
-def file_name(clip: Clip) -> str:
+def file_name(clip: Pattern) -> str:
     """A name for downloads, without extension: letters, digits and dashes."""
     words = "".join(character if character.isascii() and character.isalnum() else " " for character in clip["name"])
     return "-".join(words.lower().split())[:48] or "clip"
 
 
-def is_silent(clip: Clip) -> bool:
+def is_silent(clip: Pattern) -> bool:
     """True when no note sounds."""
     return not clip["notes"] or not all(math.isfinite(note[1]) for note in clip["notes"])
