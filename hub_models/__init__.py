@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 _EXPORTS = {
+    "Clip": "clips",
     "JukeboxConfig": "jukebox",
     "JukeboxFeatureExtractor": "jukebox",
     "JukeboxModel": "jukebox",
@@ -31,9 +32,10 @@ _EXPORTS = {
     "bundled": "bundled",
     "list_bundled": "bundled",
 }
-_SUBMODULES = ("audio", "midi")
+_SUBMODULES = ("audio", "clips", "midi", "sessions")
 
 __all__ = [
+    "Clip",
     "JukeboxConfig",
     "JukeboxFeatureExtractor",
     "JukeboxModel",
@@ -57,8 +59,10 @@ __all__ = [
     "WaveGradScheduler",
     "audio",
     "bundled",
+    "clips",
     "list_bundled",
     "midi",
+    "sessions",
 ]
 __version__ = "0.1.0"
 
@@ -67,6 +71,7 @@ if TYPE_CHECKING:
     from . import midi as midi
     from .bundled import bundled as bundled
     from .bundled import list_bundled as list_bundled
+    from .clips import Clip as Clip
     from .jukebox import JukeboxConfig as JukeboxConfig
     from .jukebox import JukeboxFeatureExtractor as JukeboxFeatureExtractor
     from .jukebox import JukeboxModel as JukeboxModel
