@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 _EXPORTS = {
     "Clip": "clips",
+    "Composition": "composition",
     "JukeboxConfig": "jukebox",
     "JukeboxFeatureExtractor": "jukebox",
     "JukeboxModel": "jukebox",
@@ -30,12 +31,14 @@ _EXPORTS = {
     "WaveGradPipeline": "wavegrad",
     "WaveGradScheduler": "wavegrad",
     "bundled": "bundled",
+    "compose": "composition",
     "list_bundled": "bundled",
 }
 _SUBMODULES = ("audio", "clips", "midi", "sessions")
 
 __all__ = [
     "Clip",
+    "Composition",
     "JukeboxConfig",
     "JukeboxFeatureExtractor",
     "JukeboxModel",
@@ -60,6 +63,7 @@ __all__ = [
     "audio",
     "bundled",
     "clips",
+    "compose",
     "list_bundled",
     "midi",
     "sessions",
@@ -72,6 +76,8 @@ if TYPE_CHECKING:
     from .bundled import bundled as bundled
     from .bundled import list_bundled as list_bundled
     from .clips import Clip as Clip
+    from .composition import Composition as Composition
+    from .composition import compose as compose
     from .jukebox import JukeboxConfig as JukeboxConfig
     from .jukebox import JukeboxFeatureExtractor as JukeboxFeatureExtractor
     from .jukebox import JukeboxModel as JukeboxModel

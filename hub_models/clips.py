@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
     import numpy as np
     import pretty_midi
 
+    from .audio import AudioLimits
     from .midi import MidiSource
+    from .music_vae.note_sequence import MidiLimits
 
 MIDI, AUDIO = KINDS = ("midi", "audio")
 MAX_NAME = 80
+ENDPOINT = re.compile(r"/[a-z][a-z0-9_]{0,63}")
 
 
 class ClipError(ValueError):
@@ -34,12 +38,20 @@ class Call:
 
     Attributes:
         endpoint: its name, such as "/interpolate".
-        arguments: by the names of its parameters. In place of a value there may be a reference, see `file`, `result` and
-            `of_clip`.
+        arguments: by the names of its parameters, plain JSON. In place of a value there may be a reference, see `file`,
+            `result` and `of_clip`; also within lists and objects.
+
+    Raises:
+        ClipError: that is no name of an endpoint, or the arguments are no plain JSON.
     """
 
     endpoint: str
     arguments: Mapping[str, Any]
+
+    def __post_init__(self):
+        if not isinstance(self.endpoint, str) or not ENDPOINT.fullmatch(self.endpoint):
+            raise ClipError(f"An endpoint is named like /interpolate, not {str(self.endpoint)[:80]!r}.")
+        object.__setattr__(self, "arguments", _plain(self.arguments, f"The arguments of {self.endpoint}"))
 
     @staticmethod
     def file(name: str) -> dict[str, str]:
@@ -47,9 +59,13 @@ class Call:
         return {"$file": name}
 
     @staticmethod
-    def result(call: int, output: int = 0) -> dict[str, int]:
-        """What an earlier call of the same origin gave; `output` is its place among several."""
-        return {"$result": call, "$output": output}
+    def result(call: int, output: int = 0, *path: str | int) -> dict[str, Any]:
+        """What an earlier call of the same origin gave; `output` is its place among several.
+
+        `path` leads on into it: `Call.result(0, 0, "clips", 1)` is the second of the clips of what call 0 gave.
+        """
+        reference: dict[str, Any] = {"$result": call, "$output": output}
+        return {**reference, "$path": list(path)} if path else reference
 
     @staticmethod
     def of_clip(clip_id: str) -> dict[str, str]:
@@ -70,6 +86,9 @@ class Origin:
         calls: what makes it again, in order; the last gives it. Empty for what was not made here: it is its own source.
         output: the place of the clip among the outputs of the last call.
         files: contents of files that the calls need, by name.
+
+    Raises:
+        ClipError: the settings are no plain JSON.
     """
 
     action: str = "Upload"
@@ -80,6 +99,12 @@ class Origin:
     calls: tuple[Call, ...] = ()
     output: int = 0
     files: Mapping[str, bytes] = field(default_factory=dict)
+
+    def __post_init__(self):
+        object.__setattr__(self, "settings", _plain(self.settings, "The settings of a clip"))
+        object.__setattr__(self, "seed", None if self.seed is None else int(self.seed))
+        object.__setattr__(self, "parents", tuple(self.parents))
+        object.__setattr__(self, "calls", tuple(self.calls))
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +122,9 @@ class Clip:
         bars: of MIDI, by its own bar lines.
         has_drums, has_notes: of MIDI, whether there are hits of drums, and notes of other instruments.
         origin: where it is from.
+
+    Raises:
+        ClipError: its kind is neither, or it holds nothing.
     """
 
     name: str
@@ -111,6 +139,13 @@ class Clip:
     has_notes: bool = False
     origin: Origin = field(default_factory=Origin)
 
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise ClipError(f"A clip is of the kind {' or '.join(KINDS)}, not {str(self.kind)[:20]!r}.")
+        if not self.data:
+            raise ClipError("A clip needs the contents of a file; there are none.")
+        object.__setattr__(self, "name", clean_name(self.name))
+
     @classmethod
     def from_midi(
         cls,
@@ -121,6 +156,7 @@ class Clip:
         key: str | None = None,
         chords: Any = None,
         origin: Origin | None = None,
+        limits: MidiLimits | None = None,
     ) -> Clip:
         """A clip of MIDI.
 
@@ -128,6 +164,7 @@ class Clip:
             source: a path, contents, a file or a PrettyMIDI. The contents of a file are kept as they are.
             seconds: how long it is, where it ends in silence.
             chords: the symbols of each bar; a list of lists.
+            limits: of what a file may hold, default those of `midi.load`.
 
         Raises:
             MidiError: it cannot be read; the message says why.
@@ -141,13 +178,13 @@ class Clip:
             music, data = source, midi.to_bytes(source)
         else:
             data = source if isinstance(source, bytes) else _contents(source)
-            music = midi.load(data)
+            music = midi.load(data, limits)
         facts = midi.summary(music)
         if not facts["num_notes"]:
-            raise ClipError(f"The clip “{name[:MAX_NAME]}” holds no notes.")
+            raise ClipError(f"The clip “{clean_name(name)}” holds no notes.")
         signatures = music.key_signature_changes
         return cls(
-            name=name[:MAX_NAME],
+            name=name,
             kind=MIDI,
             data=data,
             seconds=max(float(seconds or 0.0), facts["seconds"]),
@@ -170,11 +207,13 @@ class Clip:
         tempo: float | None = None,
         key: str | None = None,
         origin: Origin | None = None,
+        limits: AudioLimits | None = None,
     ) -> Clip:
         """A clip of sound.
 
         Args:
             source: contents of a sound file, or samples, (channels, samples) or (samples,) float, with `sample_rate` in Hz.
+            limits: of what a file may hold, default those of `audio.load`.
 
         Raises:
             AudioError: it cannot be read; the message says why.
@@ -186,9 +225,9 @@ class Clip:
             if not sample_rate:
                 raise ClipError("Samples need a sample rate, in Hz.")
             source = audio.to_wav_bytes(source, sample_rate)
-        samples, rate = audio.load(source)
+        samples, rate = audio.load(source, limits)
         return cls(
-            name=name[:MAX_NAME],
+            name=name,
             kind=AUDIO,
             data=source,
             seconds=samples.shape[-1] / rate,
@@ -203,9 +242,16 @@ class Clip:
         facts = [self.kind, self.origin.action, self.origin.seed, list(self.origin.parents), dict(self.origin.settings)]
         return hashlib.sha256(self.data + json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
+    @property
+    def extension(self) -> str:
+        """What the name of its file ends in: "mid", "wav", "flac", "ogg" or "mp3"."""
+        if self.kind == MIDI:
+            return "mid"
+        return {b"RIFF": "wav", b"fLaC": "flac", b"OggS": "ogg"}.get(self.data[:4], "mp3")
+
     def named(self, name: str) -> Clip:
         """The same clip, called otherwise; its id stays."""
-        return replace(self, name=name[:MAX_NAME])
+        return replace(self, name=name)
 
     def music(self) -> pretty_midi.PrettyMIDI:
         """A clip of MIDI as PrettyMIDI.
@@ -230,6 +276,36 @@ class Clip:
         if self.kind == AUDIO:
             return audio.load(self.data)
         return midi.render(self.music(), sample_rate=sample_rate, min_seconds=self.seconds), sample_rate
+
+
+def clean_name(name: str) -> str:
+    """A name as it is kept: on one line, at most 80 characters, and "Clip" where none is left."""
+    readable = "".join(letter if letter.isprintable() else " " for letter in str(name))
+    return " ".join(readable.split())[:MAX_NAME].strip() or "Clip"
+
+
+def _plain(value: Any, what: str) -> Any:
+    """A value as JSON gives it back, so that what is kept in a file and read again is the same.
+
+    Raises:
+        ClipError: it is no object of plain JSON.
+    """
+    try:
+        plain = json.loads(json.dumps(value, allow_nan=False, default=_number))
+    except (TypeError, ValueError, RecursionError):
+        plain = None
+    if not isinstance(plain, dict):
+        raise ClipError(f"{what} must be an object of plain JSON: texts, finite numbers, lists and objects.")
+    return plain
+
+
+def _number(value: Any) -> Any:
+    """NumPy's numbers as Python's."""
+    if hasattr(value, "item"):
+        return value.item()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"no plain JSON: {type(value).__name__}")
 
 
 def _contents(source: Any) -> bytes:

@@ -163,6 +163,13 @@ class JukeboxSampler:
 
     # ---- What a person calls
 
+    def read_priors(self) -> None:
+        """Reads the priors of all levels now, not when each is first used; with `low_memory` they stay where they are."""
+        if isinstance(self._parts, FolderParts) and not self._parts.low_memory:
+            for level in range(self.config.nb_priors):
+                with self._parts.prior(level):
+                    pass
+
     def schedule(self, plan: SamplingPlan, prompt: Prompt = None) -> tuple[Schedule, list[str]]:
         """A plan in windows, and sentences about labels that the model does not know, without sampling.
 

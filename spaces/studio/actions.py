@@ -15,23 +15,20 @@ import gradio as gr
 import pattern as patterns
 import validate
 from pattern import Pattern
+from turns import CALL, Stopped
 from validate import StudioError
 
 logger = logging.getLogger("encore.studio")
 
-# Actions that run a model share one line of the queue, those that only render another.
-MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 2}
-RENDER_QUEUE = {"concurrency_id": "render", "concurrency_limit": 2}
+# Actions that run a model share one line, those that only render another; what takes minutes has one of its own, so that it
+# holds nobody up. Gradio lets all of them begin: `guard.py` makes them wait, by `LIMITS`.
+MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": None}
+RENDER_QUEUE = {"concurrency_id": "render", "concurrency_limit": None}
+LONG_QUEUE = {"concurrency_id": "long", "concurrency_limit": None}
+LIMITS = {"model": 2, "render": 2, "long": 1}
 # Bounds the size of a WAV file; what lasts longer is played in the browser.
 MAX_RENDER_SECONDS = 10 * 60
 SAMPLE_RATE, LONG_SAMPLE_RATE, LONG_SECONDS = 44_100, 32_000, 120
-
-
-class Stopped(StudioError):
-    """A person stopped the work."""
-
-    def __init__(self):
-        super().__init__("Cancelled; what was there before is still there.")
 
 
 def in_sentences(action: Callable) -> Callable:
@@ -135,13 +132,19 @@ class Brakes:
         return session in self._pressed
 
     def stop(self, session: str | None) -> bool:
-        """Stops what runs for a session; whether anything does."""
-        pressed = self._pressed.get(session)
+        """Stops what runs for a session, and what waits in line where Stop was pressed; whether there was anything."""
+        call, pressed = CALL.get(), self._pressed.get(session)
+        was_waiting = call is not None and call.stop_waiting()
         if pressed:
             pressed.set()
-        return pressed is not None
+        return was_waiting or pressed is not None
 
 
 def choose_seed(seed: Any, keep: bool) -> int:
     """The seed as given when it is to be kept, else a new one."""
     return validate.seed(seed) if keep else secrets.randbelow(validate.MAX_SEED + 1)
+
+
+def drawn(temperature: Any, seed: Any, keep: bool) -> dict[str, Any]:
+    """What chance depends on, checked: the `temperature` and the `seed`."""
+    return {"temperature": validate.temperature(temperature), "seed": choose_seed(seed, keep)}

@@ -11,6 +11,7 @@ from typing import Any
 
 import actions
 import band as bands
+import band_calls
 import gradio as gr
 import grooves
 import pattern as patterns
@@ -90,7 +91,8 @@ def add_endpoints(
             file: a standard MIDI file, at most 5 MB.
 
         Returns:
-            object with summary (tempo, metres, instruments...), clips, and rejections: what was left out, and why.
+            object with summary (tempo, metres, instruments...), clips (at most 64), reductions (a sentence where there are
+            more), and rejections: what was left out, and why.
         """
         return engine.read(model, existing(file), progress)
 
@@ -367,6 +369,9 @@ def add_endpoints(
         tempo: float,
         temperature: float,
         seed: int,
+        styles: list | None = None,
+        changes: list | None = None,
+        style_files: list | None = None,
         progress=gr.Progress(),
     ) -> tuple[str, str | None, dict]:
         """A song for a whole band over a chord progression: one style all through, or one that turns into another.
@@ -384,6 +389,12 @@ def add_endpoints(
             tempo: quarter notes per minute, 20 to 300.
             temperature: above 0, at most 5.
             seed: 0 to 2147483647; the same seed gives the same song.
+            styles: in place of style and to_style: a list of one style or two, each {"example": "Funk"}, one of the examples
+                of the page, {"seed": 7, "temperature": 0.5}, a random one, or {"file": 0, "bar": 3}, of style_files.
+            changes: of the song, at most 100, one after the other; a list of objects with any of keep_style, keep_chords
+                (true: they stay), only_bars (numbers, from 1, of the only bars to be played anew), progression and bars
+                (needed unless the chords stay), styles (needed unless the style stays), strengths, temperature and seed.
+            style_files: a list of MIDI files, which styles name by their place, from 0.
 
         Returns:
             midi: the song, an instrument on each track and the chords as markers.
@@ -393,15 +404,17 @@ def add_endpoints(
         """
         tempo, temperature, seed = validate.tempo(tempo), validate.temperature(temperature), validate.seed(seed)
         chords = bands.progression(progression, bars)
-        styles, remarks = [], []
-        for file, bar in ((style, style_bar), (to_style, to_style_bar)):
-            if file:
-                found = stand.read(model, file, report=progress)
-                styles.append(found["styles"][0] if bar is None else stand.read_bar(model, file, validate.bar(bar)))
-                remarks.append({"reductions": found["reductions"], "rejections": found["rejections"]})
-        if not style:
-            styles.insert(0, stand.sample(model, temperature, seed, progress))
-        song = stand.make(model, bands.Wish(chords, tuple(styles), temperature, seed, strengths or {}), report=progress)
+        reader = band_calls.StyleReader(stand, model, style_files, progress)
+        if styles:
+            chosen = reader.styles(styles, temperature)
+        else:
+            chosen = tuple(reader.bar(*one) for one in ((style, style_bar), (to_style, to_style_bar)) if one[0])
+            chosen = chosen if style else (stand.sample(model, temperature, seed, progress), *chosen)
+        wishes = [bands.Wish(chords, chosen, temperature, seed, strengths or {})]
+        wishes += band_calls.changes_of(changes or [], reader, temperature, seed)
+        song = band_calls.make(stand, model, wishes, progress)
+        given = (*(() if styles else (style, to_style)), *dict.fromkeys(style_files or []))
+        remarks = [reader.remarks[file] for file in given if file in reader.remarks]
         progress(0.85, "Rendering")
         music = stand.midi(song, tempo)
         made = bands.files(music, song.num_bars, tempo)
@@ -428,6 +441,8 @@ def add_endpoints(
         seed = gr.Number(0, label="Seed")
         steps = gr.Number(8, label="Steps")
         size = gr.Number(7, label="Size")
+        styles, changes = gr.JSON(label="Styles"), gr.JSON(label="Changes")
+        style_files = gr.File(label="Files of styles", type="filepath", file_count="multiple")
         band_model = gr.Textbox(next(iter(stand.entries), ""), label="Band model")
         progression, bars = gr.Textbox("C G Am F", label="Progression"), gr.Number(None, label="Bars")
         style_bar, to_style_bar = gr.Number(None, label="Bar"), gr.Number(None, label="Other bar")
@@ -457,7 +472,8 @@ def add_endpoints(
     add(hold_in_song, [model, file, attribute, value, temperature, seed], [midi_file, wav_file], MODEL_QUEUE)
     files = [file, style_bar, other_file, to_style_bar]
     made = [midi_file, wav_file, answer]
-    add(arrange, [band_model, progression, bars, *files, strengths, tempo, temperature, seed], made, MODEL_QUEUE)
+    arranged = [band_model, progression, bars, *files, strengths, tempo, temperature, seed, styles, changes, style_files]
+    add(arrange, arranged, made, MODEL_QUEUE)
     add(render, [one, tempo, program], [midi_file, wav_file], RENDER_QUEUE)
 
 

@@ -8,8 +8,7 @@ serves all sessions and holds nothing of any of them.
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ import validate
 from actions import LONG_SAMPLE_RATE, LONG_SECONDS, MAX_RENDER_SECONDS, SAMPLE_RATE
 from components import band_tracks
 from engine import ModelEntry, Report, _silent, model_folders
+from shelf import Shelf, bytes_in
 from validate import StudioError
 
 if TYPE_CHECKING:
@@ -46,6 +46,16 @@ ATTRIBUTE_LABELS = {
 }
 # Moved along these, a style has other instruments than the bar that it was read from.
 OF_INSTRUMENTS = ("num_tracks", "strings")
+# A song tells how it came about, change by change; so many changes it may have, and bars that were played for it in all.
+MAX_CHANGES, MAX_PLAYED_BARS = 100, 4096
+
+
+@dataclass(frozen=True, eq=False)
+class StyleFile:
+    """A MIDI file that styles were read from: its contents, and the id of the clip whose file it is, if it is one's."""
+
+    data: bytes
+    clip: str | None = None
 
 
 # Not compared by their values: vectors and music have none that could be.
@@ -57,6 +67,7 @@ class Style:
         music: the bar, to be seen and heard; None where nobody looks.
         latent: (latent_size,) of the model called `model`; None for an example, which is read when it is needed.
         lineup: (8,), its instruments, which play it in a song.
+        made_by: what gives it again: {"example"} its name, {"seed", "temperature"}, or {"bar"} its number in `file`.
     """
 
     name: str
@@ -64,6 +75,8 @@ class Style:
     latent: torch.Tensor | None = None
     model: str | None = None
     lineup: torch.Tensor | None = None
+    made_by: Mapping[str, Any] = field(default_factory=dict)
+    file: StyleFile | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +85,7 @@ class Song:
 
     Attributes:
         styles: (bars, latent_size), those of the bars before they were moved along attributes.
+        wishes: what it was made of: the song as it was first, and its changes in order.
     """
 
     title: str
@@ -79,6 +93,7 @@ class Song:
     styles: torch.Tensor
     model: str
     seed: int
+    wishes: tuple[Wish, ...] = ()
 
     @property
     def num_bars(self) -> int:
@@ -123,11 +138,10 @@ def _is_band(entry: ModelEntry) -> bool:
 class Bandstand:
     """The models that play with many instruments, for any number of sessions at once."""
 
-    def __init__(self, entries: list[ModelEntry]):
+    def __init__(self, entries: list[ModelEntry], shelf: Shelf | None = None):
         self.entries = {entry.name: entry for entry in entries}
-        self._loaded: dict[str, Band] = {}
+        self._shelf = shelf or Shelf()
         self._examples: dict[tuple[str, str], Style] = {}  # styles of examples as they were read, by model and name
-        self._lock = threading.Lock()
 
     def load(self, name: Any, report: Report = _silent) -> Band:
         """The band of a model, from memory or from its folder.
@@ -138,27 +152,36 @@ class Bandstand:
         if not isinstance(name, str) or name not in self.entries:
             known = ", ".join(self.entries) or "none is installed"
             raise StudioError(f"There is no such model for bands; there is: {known}.")
-        with self._lock:
-            if name not in self._loaded:
-                report(0.05, "Loading the model (first use)")
-                from hub_models.music_vae import Band
+        folder = self.entries[name].folder
 
-                try:
-                    band = Band.from_pretrained(self.entries[name].folder)
-                except Exception as error:  # whatever a damaged folder makes transformers or safetensors raise
-                    logger.exception("loading %s failed", name)
-                    raise StudioError(f"The model {name} cannot be loaded: its files are damaged or missing.") from error
-                band.model.eval().requires_grad_(False)
-                self._loaded[name] = band
-            return self._loaded[name]
+        def load() -> Band:
+            report(0.05, "Loading the model (first use)")
+            from hub_models.music_vae import Band
+
+            try:
+                band = Band.from_pretrained(folder)
+            except Exception as error:  # whatever a damaged folder makes transformers or safetensors raise
+                logger.exception("loading %s failed", name)
+                raise StudioError(f"The model {name} cannot be loaded: its files are damaged or missing.") from error
+            band.model.eval().requires_grad_(False)
+            return band
+
+        return self._shelf.get(("band", name), load, bytes_in(folder))
 
     def attributes(self, name: str) -> dict[str, str]:
         """The attributes that a model can move a style by, with what people call them; needs no model loaded."""
         from_file = self.entries[name].vector_names if name in self.entries else ()
         return {attribute: label for attribute, label in ATTRIBUTE_LABELS.items() if attribute in from_file}
 
-    def read(self, name: str, source: MidiSource, title: str = "", report: Report = _silent) -> dict[str, Any]:
-        """The styles in a MIDI file called `title`, bar by bar.
+    def read(
+        self,
+        name: str,
+        source: MidiSource,
+        title: str = "",
+        report: Report = _silent,
+        file: StyleFile | None = None,
+    ) -> dict[str, Any]:
+        """The styles in a MIDI file called `title`, bar by bar; they remember that they are from `file`.
 
         Returns:
             dictionary with `summary` (of the file), `styles` (at most `MAX_STYLES`), `reductions` and `rejections`
@@ -177,9 +200,12 @@ class Bandstand:
         begin = f"{title[:40]} · bar" if title else "Bar"
         found = zip(features.windows, features["labels"], *_encode(band, features), strict=True)
         styles = [
-            Style(f"{begin} {window.start_bar}", band.processor.decode(labels, TEMPO), latent, name, lineup)
+            Style(
+                f"{begin} {window.start_bar}", band.processor.decode(labels, TEMPO), latent, name, lineup,
+                {"bar": window.start_bar}, file,
+            )
             for window, labels, latent, lineup in found
-        ]
+        ]  # fmt: skip
         return {
             "summary": midi.summary(music),
             "styles": styles,
@@ -198,14 +224,15 @@ class Bandstand:
 
         band = self.load(name)
         latents, lineups = _encode(band, band_reading.read_bars(band.processor, midi.load(source), bar))
-        return Style(f"Bar {bar}", None, latents[0], name, lineups[0])
+        return Style(f"Bar {bar}", None, latents[0], name, lineups[0], {"bar": bar})
 
     def sample(self, name: str, temperature: float, seed: int, report: Report = _silent) -> Style:
         """A style out of the prior."""
         band = self.load(name, report)
         report(0.4, "Thinking")
         made = band.sample(HOME, temperature=temperature, seed=seed)
-        return Style(f"Sample {seed}", band.to_midi(made, TEMPO), made.latents[0], name, _first_events(made.sequences)[0])
+        lineup, made_by = _first_events(made.sequences)[0], {"seed": seed, "temperature": temperature}
+        return Style(f"Sample {seed}", band.to_midi(made, TEMPO), made.latents[0], name, lineup, made_by)
 
     def as_read(self, name: str, style: Style) -> Style:
         """A style with its vector (latent_size,) and its instruments (8,), for a model.
@@ -239,6 +266,7 @@ class Bandstand:
         if changes and song.model != name:
             raise StudioError(f"This song is of another model, {song.model}: unlock the style, or choose that model.")
         chords = _chords(wish, song)
+        wishes = _told(wish, chords, song if changes else None)
         report(0.1, "Reading the styles")
         lineups = None
         if changes and wish.keep_style:
@@ -255,11 +283,12 @@ class Bandstand:
             report(0.15 + 0.65 * done, text)
 
         if changes:
-            return _changed(band, song, wish, chords, styles, latents, lineups, progress)
+            changed = _changed(band, song, wish, chords, styles, latents, lineups, progress)
+            return replace(changed, wishes=wishes)
         way = {"path": latents} if len(chords) > 1 else {"style": latents[0]}
         chance = {"temperature": wish.temperature, "seed": wish.seed}
         made = band.arrange(chords, **way, **chance, progress=progress, lineup=lineups)
-        return Song(_title(wish.styles), made, styles, name, wish.seed)
+        return Song(_title(wish.styles), made, styles, name, wish.seed, wishes)
 
     def _way(self, name: str, styles: tuple[Style, ...], num_bars: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The vectors (num_bars, latent_size) from the first style to the last, and the instruments (num_bars, 8): those of
@@ -287,9 +316,9 @@ def example(name: str) -> Style:
     Raises:
         StudioError: there is no such example.
     """
-    if name not in band_examples.BARS:
-        raise StudioError("There is no such example.")
-    return Style(name, band_examples.bar(name))
+    if not isinstance(name, str) or name not in band_examples.BARS:
+        raise StudioError(f"There is no such example; there is {', '.join(band_examples.BARS)}.")
+    return Style(name, band_examples.bar(name), made_by={"example": name})
 
 
 def wish_of(stand: Bandstand, name: str, recipe: band_examples.Recipe, report: Report = _silent) -> Wish:
@@ -338,22 +367,6 @@ def summary(song: Song, music: pretty_midi.PrettyMIDI, tempo: float) -> dict[str
         ],
         "silent_bars": song.arrangement.silent_bars,
     }
-
-
-def drums(music: pretty_midi.PrettyMIDI, song: Song, tempo: float) -> patterns.Pattern:
-    """The drums of a song as a clip.
-
-    Raises:
-        StudioError: it has none.
-    """
-    import pretty_midi
-
-    kit = pretty_midi.PrettyMIDI(initial_tempo=tempo)
-    kit.instruments = [part for part in music.instruments if part.is_drum]
-    notes = patterns.notes_of(kit, tempo)
-    if not notes:
-        raise StudioError("No drums play in this song.")
-    return patterns.make(f"{song.title} · drums", notes[: patterns.MAX_NOTES], song.num_bars, drums=True)
 
 
 def progression(text: Any, num_bars: int | None = None) -> list[list[str]]:
@@ -448,6 +461,23 @@ def _chords(wish: Wish, song: Song | None) -> list[list[str]]:
     if any(bar not in range(len(chords)) for bar in wish.bars):
         raise StudioError(f"The song has bars 1 to {len(chords)}.")
     return [list(symbols) for symbols in chords]
+
+
+def _told(wish: Wish, chords: list[list[str]], song: Song | None) -> tuple[Wish, ...]:
+    """The wishes of the song that is to be, with `chords`; `song`: the one that it is a change of.
+
+    Raises:
+        StudioError: there would be too many.
+    """
+    if song is None:
+        return (replace(wish, chords=chords, keep_style=False, keep_chords=False, bars=()),)
+    wishes = (*song.wishes, replace(wish, chords=chords))
+    if len(wishes) > 1 + MAX_CHANGES or sum(len(one.bars or one.chords) for one in wishes) > MAX_PLAYED_BARS:
+        raise StudioError(
+            f"A song can be changed {MAX_CHANGES} times, and {MAX_PLAYED_BARS:,} bars be played for it in all; this one was "
+            "changed as often: make a new one."
+        )
+    return wishes
 
 
 def _stretched(song: Song, num_bars: int) -> list[int]:

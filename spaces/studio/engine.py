@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 import grooves
 import pattern as patterns
 import validate
+import windows
 from pattern import Pattern
+from shelf import Shelf, bytes_in
 from validate import StudioError
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("encore.studio")
 
 MODELS_VARIABLE = "ENCORE_STUDIO_MODELS"
-MAX_WINDOWS = 64
 # How often a groove model plays the same thing for the hits of a clip to be found in what it plays.
 TAKES = 16
 ATTRIBUTES_FILE = "attribute_vectors.safetensors"
@@ -176,10 +176,9 @@ def _is_playable(entry: ModelEntry) -> bool:
 class Engine:
     """MusicVAE's actions on clips, for any number of sessions at once."""
 
-    def __init__(self, entries: list[ModelEntry]):
+    def __init__(self, entries: list[ModelEntry], shelf: Shelf | None = None):
         self.entries = {entry.name: entry for entry in entries}
-        self._loaded: dict[str, LoadedModel] = {}
-        self._lock = threading.Lock()
+        self._shelf = shelf or Shelf()
 
     def entry(self, name: Any) -> ModelEntry:
         """The model called `name`, or a sentence that says which there are."""
@@ -191,21 +190,23 @@ class Engine:
     def load(self, name: str, report: Report = _silent) -> LoadedModel:
         """The model, from memory or from its folder."""
         entry = self.entry(name)
-        with self._lock:
-            if name not in self._loaded:
-                report(0.1, "Loading the model (first use)")
-                try:
-                    self._loaded[name] = _load(entry)
-                except Exception as error:  # whatever a damaged folder makes transformers or safetensors raise
-                    logger.exception("loading %s failed", name)
-                    raise StudioError(f"The model {name} cannot be loaded: its files are damaged or missing.") from error
-            return self._loaded[name]
+
+        def load() -> LoadedModel:
+            report(0.1, "Loading the model (first use)")
+            try:
+                return _load(entry)
+            except Exception as error:  # whatever a damaged folder makes transformers or safetensors raise
+                logger.exception("loading %s failed", name)
+                raise StudioError(f"The model {name} cannot be loaded: its files are damaged or missing.") from error
+
+        return self._shelf.get(("music_vae", name), load, bytes_in(entry.folder))
 
     def read(self, name: str, source: str | bytes, report: Report = _silent) -> dict[str, Any]:
         """The clips that a model finds in a MIDI file.
 
         Returns:
-            dictionary with `summary` (of the file), `clips` (at most `MAX_WINDOWS`), `rejections` (sentences).
+            dictionary with `summary` (of the file), `clips` (at most `windows.MAX_WINDOWS`), `reductions` (what of the file
+            is not among them) and `rejections` (what cannot be read, and why); both are sentences.
 
         Raises:
             ValueError: not MIDI, too large, or nothing in it for this model; the message says why.
@@ -217,14 +218,14 @@ class Engine:
         music = midi.load(source)
         loaded = self.load(name, report)
         report(0.6, "Looking for clips")
-        features = loaded.processor(music, max_windows=MAX_WINDOWS)
+        features, reductions = windows.find(loaded.processor, music)
         found = []
         for window, labels in zip(features.windows, features["labels"], strict=True):
             last_bar = window.start_bar + window.num_bars - 1
             name = f"{window.instrument} · bars {window.start_bar}-{last_bar}"
             found.append(self._clip(loaded, entry, labels, name, {"action": "read"}))
         rejections = [f"{rejection.where}: {rejection.reason}" for rejection in features.rejections]
-        return {"summary": midi.summary(music), "clips": found, "rejections": rejections}
+        return {"summary": midi.summary(music), "clips": found, "reductions": reductions, "rejections": rejections}
 
     def sample(self, name: str, temperature: float, seed: int, report: Report = _silent) -> Pattern:
         """A new clip out of the prior."""
@@ -282,8 +283,9 @@ class Engine:
         entry, loaded, generator = self._prepare(name, seed, report)
         strengths = validate.strengths(strengths, tuple(loaded.attribute_vectors))
         latents = self._latents(loaded, entry, [clip])
-        for attribute, strength in strengths.items():
-            latents = loaded.model.apply_attribute(latents, loaded.attribute_vectors[attribute], strength)
+        for attribute, vector in loaded.attribute_vectors.items():  # in one order, whatever that of the strengths is
+            if strengths.get(attribute):
+                latents = loaded.model.apply_attribute(latents, vector, strengths[attribute])
         sequences = loaded.model.decode(latents, temperature=temperature, generator=generator)
         made_by = {"action": "apply_attributes", "strengths": strengths, "seed": seed, "temperature": temperature}
         return self._clip(loaded, entry, sequences[0], f"{clip['name']}, reshaped", made_by)

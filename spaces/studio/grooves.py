@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pattern as patterns
+import windows
 from validate import StudioError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 PITCHES = (36, 38, 42, 46, 45, 48, 50, 49, 51)
 NAMES = ("kick", "snare", "closed hat", "open hat", "low tom", "mid tom", "high tom", "crash", "ride")
 BARS = 2
-MAX_WINDOWS = 64
 STEPS_PER_BAR = 16
 STEPS_PER_QUARTER = 4
 KICK, CLOSED_HAT = 0, 2
@@ -45,13 +45,13 @@ def read(source: str | bytes) -> dict[str, Any]:
     from hub_models import MusicVAEProcessor, midi
 
     music = midi.load(source)
-    features = MusicVAEProcessor(representation="groove", num_bars=BARS)(music, max_windows=MAX_WINDOWS)
+    features, reductions = windows.find(MusicVAEProcessor(representation="groove", num_bars=BARS), music)
     found = []
     for window, groove in zip(features.windows, features["labels"], strict=True):
         name = f"{window.instrument} · bars {window.start_bar}-{window.start_bar + BARS - 1}"
         found.append(patterns.make(name, to_notes(groove.numpy()), BARS, drums=True, made_by={"action": "read"}))
     rejections = [f"{rejection.where}: {rejection.reason}" for rejection in features.rejections]
-    return {"summary": midi.summary(music), "clips": found, "rejections": rejections}
+    return {"summary": midi.summary(music), "clips": found, "reductions": reductions, "rejections": rejections}
 
 
 def from_notes(notes: list[list], bars: int) -> np.ndarray:

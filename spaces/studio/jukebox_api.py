@@ -10,11 +10,11 @@ import gradio as gr
 import pattern as patterns
 import sound as sounds
 import validate
-from actions import MODEL_QUEUE, in_sentences
+from actions import LONG_QUEUE, in_sentences
 from components import cache
 from gradio.utils import get_upload_folder
 from jukebox_models import MAX_SECONDS
-from jukeboxes import Jukeboxes
+from jukeboxes import MAX_CANDIDATES, Jukeboxes
 
 
 def add_endpoint(jukeboxes: Jukeboxes) -> None:
@@ -31,6 +31,11 @@ def add_endpoint(jukeboxes: Jukeboxes) -> None:
         prompt: str | None,
         prompt_seconds: float | None,
         levels: int | None,
+        temperatures: list | None = None,
+        candidate: int = 1,
+        offset_seconds: float = 0.0,
+        total_seconds: float | None = None,
+        midi_seconds: float | None = None,
         progress=gr.Progress(),
     ) -> tuple[str, dict]:
         """Makes a song: raw audio of an artist and a genre, with lyrics, from its top level down to the finest.
@@ -44,10 +49,15 @@ def add_endpoint(jukeboxes: Jukeboxes) -> None:
             seed: 0 to 2147483647; the same seed gives the same song.
             temperature: above 0, at most 2, of all levels; lower is safer, higher is wilder; none: what suits the model at
                 each level.
-            prompt: a sound file (WAV, FLAC, OGG, MP3), at most 25 MB and 5 minutes, that the song begins with; none: it
-                begins by itself.
+            prompt: a sound file (WAV, FLAC, OGG, MP3), at most 25 MB and 5 minutes, or a MIDI file, which is rendered, that
+                the song begins with; none: it begins by itself.
             prompt_seconds: how much of that file is kept; none: all of it.
             levels: how many levels are made: 1 is the top level alone, rough and quick; none: all.
+            temperatures: of each level, the top first, in place of one for all.
+            candidate: 1 to 4; the same seed gives each its own song.
+            offset_seconds: where in a longer song this one begins, for what is sung and how it sounds there.
+            total_seconds: how long that song is; none: it ends where this one does.
+            midi_seconds: of a MIDI file, how long it is where it ends in silence; none: to its last note.
 
         Returns:
             wav: a WAV file, mono, at the model's sample rate.
@@ -60,7 +70,9 @@ def add_endpoint(jukeboxes: Jukeboxes) -> None:
         entry = jukeboxes.entry(model or next(iter(jukeboxes.entries), ""))
         progress(0.02, "Loading the model")
         jukeboxes.load(entry.name)
-        sound = sounds.read(prompt, Path(prompt).stem, entry.sample_rate) if prompt else None
+        file_seconds = validate.midi_seconds(midi_seconds)
+        sound = sounds.bring(prompt, Path(prompt).stem, entry.sample_rate, file_seconds) if prompt else None
+        key = str(validate.candidate(candidate, MAX_CANDIDATES))
         wish = jukeboxes.wish(
             entry.name,
             artist=artist,
@@ -68,20 +80,22 @@ def add_endpoint(jukeboxes: Jukeboxes) -> None:
             lyrics=lyrics,
             seconds=seconds,
             seed=seed,
-            temperatures=temperature,
+            temperatures=temperatures or temperature,
             kept=prompt_kept(prompt_seconds, sound),
             prompt_seconds=sound.seconds if sound else 0.0,
+            offset=offset_seconds,
+            total=total_seconds,
         )
         count = len(entry.hops)
         levels = count if levels is None else validate.levels(levels, count)
-        reading = jukeboxes.read(entry.name, wish.artist, wish.genre, wish.lyrics, wish.seconds)
+        reading = jukeboxes.read(entry.name, wish.artist, wish.genre, wish.lyrics, wish.total or wish.offset + wish.seconds)
         part = sound.part(0.0, wish.kept) if sound else None
         started, words = time.monotonic(), []
-        for look in jukeboxes.whole(wish, part, levels):
+        for look in jukeboxes.whole(wish, part, levels, key):
             words = look.words or words
             text = f"{entry.level_names[look.level]} level"
             progress(0.05 + 0.9 * look.share, f"{text}, {look.text}" if look.text else text)
-        samples = look.sounds[max(look.sounds)]
+        samples = look.sounds[levels - 1]
         figures = {
             "model": entry.name,
             "artist": wish.artist,
@@ -94,7 +108,7 @@ def add_endpoint(jukeboxes: Jukeboxes) -> None:
             "levels": levels,
             "codes": [len(row) for row in look.codes[:levels]],
             "words": [dict(zip(("word", "start", "end", "confidence", "line"), word, strict=True)) for word in words],
-            "provenance": jukeboxes.provenance(wish, part, levels),
+            "provenance": jukeboxes.provenance(wish, part, levels, key),
             "computing_seconds": round(time.monotonic() - started, 2),
             "remarks": [*reading.about_names, *reading.about_lyrics, *(sound.remarks if sound else ())],
         }
@@ -118,10 +132,15 @@ def add_endpoint(jukeboxes: Jukeboxes) -> None:
             gr.File(label="Prompt", type="filepath"),
             gr.Number(None, label="Seconds of the prompt"),
             gr.Number(None, label="Levels"),
+            gr.JSON(None, label="Temperatures"),
+            gr.Number(1, label="Candidate"),
+            gr.Number(0, label="Offset in seconds"),
+            gr.Number(None, label="Seconds of the whole song"),
+            gr.Number(None, label="Seconds of MIDI"),
         ]
         outputs = [gr.File(label="WAV"), gr.JSON(label="Figures")]
     trigger = gr.Button(visible=False)
-    trigger.click(in_sentences(jukebox), inputs, outputs, api_name="jukebox", **MODEL_QUEUE)
+    trigger.click(in_sentences(jukebox), inputs, outputs, api_name="jukebox", **LONG_QUEUE)
 
 
 def _cached(samples: Any, sample_rate: int, title: str) -> str:

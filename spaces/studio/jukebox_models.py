@@ -93,26 +93,32 @@ class JukeboxEntry:
     @property
     def min_seconds(self) -> float:
         """The shortest song: every level below the top needs a window."""
-        windows = [self._window_seconds(level) for level in range(1, self.config.nb_priors)]
+        windows = [self.window_seconds(level) for level in range(1, self.config.nb_priors)]
         least = max([MIN_SECONDS, *windows])
         return math.ceil(least * 10) / 10
 
     @property
     def min_seconds_to_go_on(self) -> float:
         """The shortest song that begins with a sound: it fills a window of the top level."""
-        return max(self.min_seconds, math.ceil(self._window_seconds(0) * 10) / 10)
+        return max(self.min_seconds, math.ceil(self.window_seconds(0) * 10) / 10)
+
+    @property
+    def longest(self) -> float:
+        """Seconds of the longest song that the model knows, of which what is made may be a part."""
+        return float(math.floor(self.config.prior_configs[0].max_duration - 1))
 
     @property
     def max_seconds(self) -> float:
-        """The longest song."""
-        return min(MAX_SECONDS, math.floor(self.config.prior_configs[0].max_duration - 1))
+        """The longest song that is made."""
+        return min(MAX_SECONDS, self.longest)
 
     def totals(self, seconds: float) -> tuple[int, ...]:
         """Codes of each level, the top first, of a song so long."""
         moments = int(seconds * self.sample_rate + 1e-6) // self.hops[0]
         return tuple(moments * (self.hops[0] // hop) for hop in self.hops)
 
-    def _window_seconds(self, level: int) -> float:
+    def window_seconds(self, level: int) -> float:
+        """What a level hears at once; it is counted from the top."""
         prior = self.config.prior_configs[level]
         return prior.n_ctx * prior.hop_length / self.sample_rate
 

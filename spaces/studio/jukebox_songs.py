@@ -35,6 +35,8 @@ class Wish:
         temperatures: of each level, the top first.
         kept: seconds of a sound that it begins with.
         count: candidates.
+        offset: seconds of a longer song that are before it.
+        total: seconds of that song; None: it ends where this does.
     """
 
     model: str
@@ -46,6 +48,8 @@ class Wish:
     temperatures: tuple[float, ...]
     kept: float = 0.0
     count: int = 1
+    offset: float = 0.0
+    total: float | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -60,18 +64,29 @@ class Wish:
 
 
 @dataclass(frozen=True)
+class Begun:
+    """Where the sound is from that a song begins with: as `Sound`."""
+
+    name: str = "prompt"
+    clip_id: str | None = None
+    midi_seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class Song:
     """A wish, and where it comes true.
 
     Attributes:
         token: name of its folder, which the browser keeps.
         upsampled: candidates that are to be brought down to the finest level, in this order.
+        begun: where the sound is from that it begins with.
     """
 
     token: str
     folder: Path
     wish: Wish
     upsampled: tuple[str, ...] = ()
+    begun: Begun = Begun()
 
     def run_folder(self, key: str) -> Path:
         """Where the codes of a candidate's top level lie."""
@@ -84,7 +99,7 @@ class Song:
     def prompt(self, sample_rate: int) -> Sound | None:
         """The sound that it begins with."""
         path = self.folder / PROMPT_FILE
-        return sounds.read(path, "prompt", sample_rate) if path.is_file() else None
+        return replace(sounds.read(path, "", sample_rate), **asdict(self.begun)) if path.is_file() else None
 
     def with_upsampled(self, keys: tuple[str, ...]) -> Song:
         """The same with other candidates to be upsampled; remembered in its folder."""
@@ -94,7 +109,9 @@ class Song:
 
     def save(self) -> None:
         """Remembers what was asked for."""
-        content = {"version": VERSION, "wish": asdict(self.wish), "upsampled": list(self.upsampled)}
+        content = {
+            "version": VERSION, "wish": asdict(self.wish), "upsampled": list(self.upsampled), "begun": asdict(self.begun)
+        }  # fmt: skip
         with enough_room():
             _write(self.folder / SONG_FILE, json.dumps(content).encode())
 
@@ -105,13 +122,12 @@ def begin(runs: RunFolders, wish: Wish, prompt: Sound | None, before: Song | Non
     Raises:
         StudioError: there is no room for it.
     """
-    from hub_models import audio
-
+    begun = Begun(prompt.name, prompt.clip_id, prompt.midi_seconds) if prompt else Begun()
     with enough_room():
         token, folder = runs.create()
-        song = Song(token, folder, wish)
+        song = Song(token, folder, wish, begun=begun)
         if prompt is not None:
-            _write(folder / PROMPT_FILE, audio.to_wav_bytes(prompt.samples(), prompt.sample_rate))
+            _write(folder / PROMPT_FILE, prompt.wav())
         song.save()
     if before:
         forget(runs, before)
@@ -135,7 +151,7 @@ def find(runs: RunFolders, token: Any) -> Song | None:
         upsampled = tuple(key for key in content["upsampled"] if key in wish.keys)
         if content["version"] != VERSION or not 1 <= wish.count <= len(KEYS):
             raise ValueError("another version")
-        return Song(token, folder, wish, upsampled)
+        return Song(token, folder, wish, upsampled, Begun(**content.get("begun", {})))
     except (OSError, ValueError, TypeError, KeyError):
         logger.warning("a song that was kept cannot be read; it is passed over")
         return None

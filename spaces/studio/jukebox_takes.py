@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sound as sounds
@@ -14,6 +14,10 @@ from jukebox_models import JukeboxEntry
 from jukebox_pictures import code_picture
 from jukebox_songs import Song
 from sound import Sound
+from sources import Ledger, in_words, plain_settings
+
+if TYPE_CHECKING:
+    from hub_models import Clip
 
 
 class Piece:
@@ -23,10 +27,11 @@ class Piece:
         song: that it belongs to.
         key: of the candidate.
         entry: its model.
+        prompt: the sound that it begins with.
     """
 
-    def __init__(self, song: Song, key: str, entry: JukeboxEntry):
-        self.song, self.key, self.entry = song, key, entry
+    def __init__(self, song: Song, key: str, entry: JukeboxEntry, prompt: Sound | None = None):
+        self.song, self.key, self.entry, self.prompt = song, key, entry, prompt
         self.totals = entry.totals(song.wish.seconds)
         self.codes = [np.zeros(0, np.int64) for _ in self.totals]
         self.names = entry.level_names
@@ -37,6 +42,8 @@ class Piece:
         self._takes: dict[int, dict[str, Any]] = {}
         self._pictures: dict[int, tuple[int, dict[str, Any]]] = {}
         self._seconds: dict[int, float] = {}
+        self._clip: Clip | None = None
+        self._clip_level = -1
 
     # ---- What comes
 
@@ -79,12 +86,65 @@ class Piece:
     def is_finished(self) -> bool:
         return all(map(self.is_done, range(len(self.totals))))
 
-    def sound(self) -> Sound | None:
-        """As fine as it is by now."""
-        if not self.sounds:
-            return None
-        pcm = (self.sounds[max(self.sounds)].clip(-1, 1) * sounds.FULL_SCALE).round().astype(np.int16)
-        return Sound(self.title, pcm, self.entry.sample_rate)
+    def clip(self) -> Clip | None:
+        """What travels of it, as /jukebox makes it again: the finest level that is all there; None where none is.
+
+        While something is being made of it, it is as it was before.
+        """
+        whole = [level for level in self.sounds if self.is_done(level)]
+        if whole and not self.is_busy and max(whole) != self._clip_level:
+            self._clip_level = max(whole)
+            self._clip = self._clip_of(self._clip_level)
+        return self._clip
+
+    def _clip_of(self, level: int) -> Clip:
+        from hub_models import Clip, audio
+        from hub_models.clips import Call, Origin
+
+        wish, prompt, ledger = self.song.wish, self.prompt, Ledger()
+        call = Call(
+            "/jukebox",
+            {
+                "model": wish.model,
+                "artist": wish.artist,
+                "genre": wish.genre,
+                "lyrics": wish.lyrics,
+                "seconds": wish.seconds,
+                "seed": wish.seed,
+                "temperature": None,
+                "prompt": ledger.reference(prompt.source(0.0, wish.kept)[0], "wav") if prompt else None,
+                "prompt_seconds": wish.kept if prompt else None,
+                "levels": level + 1,
+                "temperatures": list(wish.temperatures),
+                "candidate": int(self.key),
+                "offset_seconds": wish.offset,
+                "total_seconds": wish.total,
+                "midi_seconds": prompt.midi_seconds if prompt else None,
+            },
+        )
+        settings = plain_settings(
+            artist=wish.artist,
+            genre=wish.genre,
+            lyrics=wish.lyrics,
+            seconds=wish.seconds,
+            temperatures=list(wish.temperatures),
+            candidate=int(self.key),
+            level=self.names[level],
+            begins_with=prompt.name if prompt else None,
+            begins_with_seconds=wish.kept if prompt else None,
+            offset_seconds=wish.offset or None,
+            total_seconds=wish.total,
+        )
+        origin = Origin(
+            action=in_words(f"{'Upsample' if level else 'Make'} {self.title}"),
+            model=wish.model,
+            settings=settings,
+            seed=wish.seed,
+            parents=ledger.parents,
+            calls=(call,),
+            files=ledger.files,
+        )
+        return Clip.from_audio(audio.to_wav_bytes(self.sounds[level], self.entry.sample_rate), self.title, origin=origin)
 
     @property
     def title(self) -> str:

@@ -7,7 +7,6 @@ under a lock, and only read from then on. What is being made lies in folders, se
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from jukebox_models import BUNDLED, MAX_SECONDS, JukeboxEntry, damaged
 from jukebox_pictures import code_ranks, words_in_lines
 from jukebox_runs import RunFolders
 from jukebox_songs import Song, Wish
+from shelf import Shelf, bytes_in
 from validate import StudioError
 
 if TYPE_CHECKING:
@@ -55,12 +55,11 @@ class Reading:
 class Jukeboxes:
     """The models, for any number of sessions at once."""
 
-    def __init__(self, entries: list[JukeboxEntry], runs: RunFolders | None = None):
+    def __init__(self, entries: list[JukeboxEntry], runs: RunFolders | None = None, shelf: Shelf | None = None):
         self.entries = {entry.name: entry for entry in entries}
         self.runs = runs or RunFolders()
-        self._loaded: dict[str, JukeboxSampler] = {}
+        self._shelf = shelf or Shelf()
         self._ranks: dict[str, list[np.ndarray]] = {}
-        self._lock = threading.Lock()
 
     def entry(self, name: Any) -> JukeboxEntry:
         """The model called `name`, or a sentence that says which there are."""
@@ -94,17 +93,20 @@ class Jukeboxes:
     def load(self, name: str, report: Report = _silent) -> JukeboxSampler:
         """What samples a model, from memory or from its folder."""
         entry = self.entry(name)
-        with self._lock:
-            if name not in self._loaded:
-                report(0.0, "Loading the model (first use)")
-                from hub_models.jukebox import JukeboxSampler
+        is_large = sum(path.stat().st_size for path in entry.folder.glob("*.safetensors")) > MAX_RESIDENT_BYTES
 
-                size = sum(path.stat().st_size for path in entry.folder.glob("*.safetensors"))
-                try:
-                    self._loaded[name] = JukeboxSampler(entry.folder, low_memory=size > MAX_RESIDENT_BYTES)
-                except Exception as error:  # whatever a damaged folder makes transformers or safetensors raise
-                    raise damaged(name) from error
-            return self._loaded[name]
+        def load() -> JukeboxSampler:
+            report(0.0, "Loading the model (first use)")
+            from hub_models.jukebox import JukeboxSampler
+
+            try:
+                sampler = JukeboxSampler(entry.folder, low_memory=is_large)
+                sampler.read_priors()
+            except Exception as error:  # whatever a damaged folder makes transformers or safetensors raise
+                raise damaged(name) from error
+            return sampler
+
+        return self._shelf.get(("jukebox", name), load, _bytes_in_memory(entry, is_large))
 
     def ranks(self, name: str) -> list[np.ndarray]:
         """For each level, the top first, the places of its codes on the scale of colours."""
@@ -132,12 +134,16 @@ class Jukeboxes:
         kept: Any = 0.0,
         count: Any = 1,
         prompt_seconds: float = 0.0,
+        offset: Any = 0.0,
+        total: Any = None,
     ) -> Wish:
         """Checks what a person asks for.
 
         Args:
             temperatures: of each level, the top first, or one for all; None: those that suit the model.
             kept: seconds of a sound that it begins with; `prompt_seconds` are there.
+            offset: seconds of a longer song that are before it.
+            total: seconds of that song; None or 0: it ends where this does.
 
         Raises:
             StudioError: it is not possible; says what is.
@@ -161,7 +167,10 @@ class Jukeboxes:
             temperatures=tuple(validate.temperature(value, MAX_TEMPERATURE) for value in temperatures[:levels]),
             kept=min(validate.kept_seconds(kept, MAX_SECONDS), prompt_seconds) if prompt_seconds else 0.0,
             count=validate.candidates(count, MAX_CANDIDATES),
+            offset=validate.seconds("The beginning within a song", 0.0 if offset is None else offset, entry.longest),
+            total=validate.seconds("The length of the whole song", total, entry.longest) if total else None,
         )
+        self._check_place(entry, wish)
         if wish.kept > wish.seconds - 0.5:
             raise StudioError(
                 f"{wish.kept:g} seconds of the sound are kept, and the song is to last {wish.seconds:g}: keep less of it, "
@@ -169,8 +178,22 @@ class Jukeboxes:
             )
         return wish
 
+    def _check_place(self, entry: JukeboxEntry, wish: Wish) -> None:
+        """Whether the part of a song that is asked for lies within what the model knows."""
+        needed = max(wish.seconds, entry.window_seconds(0)) if wish.offset else wish.seconds
+        if wish.offset + needed > entry.longest:
+            raise StudioError(
+                f"From second {wish.offset:g} on {needed:.1f} seconds are needed, and this model knows songs of "
+                f"{entry.longest:g} seconds: begin earlier, or make it shorter."
+            )
+        if wish.total is not None and wish.total < wish.offset + wish.seconds:
+            raise StudioError(
+                f"{wish.seconds:g} seconds from second {wish.offset:g} on end after the whole song, which is to last "
+                f"{wish.total:g}."
+            )
+
     def read(self, name: str, artist: Any, genre: Any, lyrics: Any, seconds: Any) -> Reading:
-        """What a model makes of names and lyrics."""
+        """What a model makes of names and lyrics; `seconds` are those of the whole song."""
         from hub_models.jukebox.labels import lyric_reports
 
         entry, sampler = self.entry(name), self.load(name)
@@ -186,7 +209,7 @@ class Jukeboxes:
         about_lyrics = list(labels.lyrics.reports)
         about_names = [report for report in labels.reports if report not in about_lyrics]
         if labels.lyrics.clean:
-            seconds = validate.seconds("The length in seconds", seconds, MAX_SECONDS)
+            seconds = validate.seconds("The length in seconds", seconds, max(MAX_SECONDS, entry.longest))
             samples = entry.totals(seconds)[0] * entry.hops[0]
             about_lyrics += lyric_reports(len(labels.lyrics.clean), entry.config.prior_configs[0], max(1, samples))
         return Reading(about_names, about_lyrics, self._nearest(sampler, texts))
@@ -233,12 +256,12 @@ class Jukeboxes:
 
         yield from self._follow(song.wish, sample, stopped, song, folder, first=1)
 
-    def whole(self, wish: Wish, prompt: Sound | None, levels: int) -> Iterator[Look]:
-        """A song down to a level at once, kept nowhere: what `candidate` and `upsample` give for the first candidate."""
+    def whole(self, wish: Wish, prompt: Sound | None, levels: int, key: str = "1") -> Iterator[Look]:
+        """A song down to a level at once, kept nowhere: what `candidate` and `upsample` give for the candidate `key`."""
         sampler = self.load(wish.model)
 
         def sample(**told: Any) -> SamplingResult:
-            return sampler.sample(self.plan(wish, "1", prompt, levels), prompt=_samples(prompt), **told)
+            return sampler.sample(self.plan(wish, key, prompt, levels), prompt=_samples(prompt), **told)
 
         yield from self._follow(wish, sample, lambda: False)
 
@@ -262,6 +285,8 @@ class Jukeboxes:
             mode="ancestral" if prompt is None else "primed",
             songs=(Labels(wish.artist, wish.genre, wish.lyrics),),
             seconds=wish.seconds,
+            offset_seconds=wish.offset,
+            total_seconds=wish.total,
             sample_numbers=(int(key) - 1,),
             levels=tuple(range(levels)),
             temperatures=wish.temperatures,
@@ -269,14 +294,14 @@ class Jukeboxes:
             align_lyrics=bool(wish.lyrics.strip()) and self.entry(wish.model).aligns_lyrics,
         )
 
-    def provenance(self, wish: Wish, prompt: Sound | None, levels: int) -> dict[str, Any]:
+    def provenance(self, wish: Wish, prompt: Sound | None, levels: int, key: str = "1") -> dict[str, Any]:
         """What made a song, and of what: enough to make it again."""
         return {
             "made_by": "Encore Jukebox, a model; nobody plays or sings",
             "model": wish.model,
             "model_fingerprint": self.load(wish.model).fingerprint,
             "prompt": prompt.name if prompt else None,
-            "plan": self.plan(wish, "1", prompt, levels).to_dict(),
+            "plan": self.plan(wish, key, prompt, levels).to_dict(),
         }
 
     def _words(self, wish: Wish, result: SamplingResult) -> list[list[Any]] | None:
@@ -308,6 +333,14 @@ class Jukeboxes:
             put(Look(follower.level, codes=codes_of(result), sounds=sounds_of(result), words=words, stopped=result.stopped))
 
         yield from in_thread(work, go_on, "jukebox")
+
+
+def _bytes_in_memory(entry: JukeboxEntry, is_large: bool) -> int:
+    """What a model takes; of a large one only the largest level is there at a time."""
+    if not is_large:
+        return bytes_in(entry.folder)
+    levels = [bytes_in(entry.folder, (f"priors.{level}.",)) for level in range(entry.config.nb_priors)]
+    return bytes_in(entry.folder, ("vqvae.",)) + max(levels)
 
 
 def _holds_run(folder: Path) -> bool:

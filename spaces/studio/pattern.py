@@ -12,6 +12,8 @@ tokens      optional: the exact sequence that the model named by `model` wrote o
 model       name of that model, or None
 made_by     action, seed, temperature...: what is needed to make it again
 segments    optional: list of {"label", "bar", "share"}: where the parts of a morph begin; share 0 is A, 1 is B
+sources     optional: ids of the `hub_models.Clip`s that it was read from
+origin      of a result on the page: what makes it again, see `origins.py`
 """
 
 from __future__ import annotations
@@ -179,20 +181,6 @@ def cut(clip: Pattern, first_bar: int, bars: int) -> Pattern:
         per_bar = len(tokens) // clip["bars"]
         tokens = tokens[first_bar * per_bar : (first_bar + bars) * per_bar]
     return make(clip["name"], notes, bars, clip["drums"], trio=clip["trio"], tokens=tokens, model=clip["model"])
-
-
-def drums_of(clip: Pattern) -> Pattern:
-    """The drums of a clip alone: the clip itself, or a trio's drum part.
-
-    Raises:
-        StudioError: it has none.
-    """
-    if clip["drums"]:
-        return clip
-    notes = [note[:4] for note in clip["notes"] if note[4:] == [DRUMS]]
-    if not notes:
-        raise StudioError(f'The clip "{clip["name"]}" has no drums.')
-    return make(f"{clip['name']} · drums", notes, clip["bars"], drums=True)
 
 
 def file_name(clip: Pattern) -> str:

@@ -22,6 +22,7 @@ import performer_reading
 from background import go_on, in_thread
 from engine import Report, _silent, model_type, models_folder
 from performer_reading import Note, Reading, notes_of, seconds_of
+from shelf import Shelf, bytes_in
 from validate import StudioError
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class Wish:
         melody: events of the melody of the whole piece, from the beginning of its opening on; see `Performers.timeline`.
         opening: events to go on from.
         seconds: how much is to be added to it.
+        max_events: to be added at most; None: as many as are played at once.
     """
 
     styles: tuple[Reading, ...] = ()
@@ -121,6 +123,7 @@ class Wish:
     temperature: float = 1.0
     top_p: float = 1.0
     seed: int = 0
+    max_events: int | None = None
 
 
 @dataclass(frozen=True)
@@ -157,9 +160,9 @@ class Loaded:
 class Performers:
     """The models, for any number of sessions at once."""
 
-    def __init__(self, entries: list[PerformerEntry]):
+    def __init__(self, entries: list[PerformerEntry], shelf: Shelf | None = None):
         self.entries = {entry.name: entry for entry in entries}
-        self._loaded: dict[str, Loaded] = {}
+        self._shelf = shelf or Shelf()
         self._processors: dict[str, TransformerAutoencoderProcessor] = {}
         self._lock = threading.Lock()
 
@@ -208,18 +211,19 @@ class Performers:
     def load(self, name: str, report: Report = _silent) -> Loaded:
         """The model and its processor, from memory or from its folder."""
         entry, processor = self.entry(name), self.processor(name)
-        with self._lock:
-            if name not in self._loaded:
-                report(0.0, "Loading the model (first use)")
-                from hub_models.transformer_autoencoder import TransformerAutoencoderForConditionalGeneration
 
-                try:
-                    model = TransformerAutoencoderForConditionalGeneration.from_pretrained(entry.folder).eval()
-                except Exception as error:
-                    raise _damaged(name) from error
-                model.requires_grad_(False)
-                self._loaded[name] = Loaded(model, processor)
-            return self._loaded[name]
+        def load() -> Loaded:
+            report(0.0, "Loading the model (first use)")
+            from hub_models.transformer_autoencoder import TransformerAutoencoderForConditionalGeneration
+
+            try:
+                model = TransformerAutoencoderForConditionalGeneration.from_pretrained(entry.folder).eval()
+            except Exception as error:
+                raise _damaged(name) from error
+            model.requires_grad_(False)
+            return Loaded(model, processor)
+
+        return self._shelf.get(("performer", name), load, bytes_in(entry.folder))
 
     # ---- What is brought
 
@@ -394,7 +398,8 @@ class _Hand:
         import torch
 
         self.was_stopped = self.was_stopped or self._stopped()
-        done = self.was_stopped or self.seconds >= self.goal
+        enough = self.wish.max_events is not None and len(self.ids) >= self.wish.max_events
+        done = self.was_stopped or enough or self.seconds >= self.goal
         return torch.full((input_ids.shape[0],), done, dtype=torch.bool, device=input_ids.device)
 
     def look(self, final: bool = False) -> Progress:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 import pattern as patterns
 import performer_reading
-import performer_takes as takes
 import songs
 import validate
 from actions import MODEL_QUEUE, in_sentences
 from components import cache
 from gradio.utils import get_upload_folder
-from performer import Performers, Wish
+from performer import MAX_EVENTS, Performers
+from performer_pieces import Asked, Brought, begin, piece_figures, piece_of, played
 from performer_reading import Reading
-
-if TYPE_CHECKING:
-    import pretty_midi
+from sources import Source
 
 
 def add_endpoint(performers: Performers) -> None:
@@ -37,6 +36,8 @@ def add_endpoint(performers: Performers) -> None:
         temperature: float,
         top_p: float,
         seed: int,
+        before: dict | None = None,
+        events: int | None = None,
         progress=gr.Progress(),
     ) -> tuple[str, str | None, dict]:
         """Plays the piano: a melody in the style of a performance, or what the model can do with less.
@@ -55,61 +56,71 @@ def add_endpoint(performers: Performers) -> None:
             temperature: above 0, at most 5; lower is safer, higher is wilder.
             top_p: above 0, at most 1: events are drawn from the likeliest that make up this share of probability.
             seed: 0 to 2147483647; the same seed gives the same piece.
+            before: the figures of an earlier call, whose piece is gone on with event by event; in place of an opening.
+            events: how many events are added at most, 1 to 12000; none: until it is long enough.
 
         Returns:
             midi: the piece, for piano; with its opening.
             wav: the same; none where it lasts longer than ten minutes.
             figures: object with model, title, seconds, opening_seconds, notes, events (that were added), computing_seconds,
-                seed, and remarks: what was left out of the files, and how it ended.
+                seed, remarks (what was left out of the files, and how it ended), and piece: all that it takes to go on.
         """
         entry = performers.entry(model) if model else performers.fitting(bool(style), bool(melody))
         share, name = validate.share(share), entry.name
-        seconds, temperature = validate.performance_seconds(seconds), validate.temperature(temperature)
-        top_p, seed = validate.top_p(top_p), validate.seed(seed)
-        progress(0.02, "Reading the files")
-        files = [file for file in (style, second_style if share else None) if file]
+        events = None if events is None else validate.event_count(events, MAX_EVENTS)
         if melody and not entry.takes_melody:
             raise validate.StudioError(f"The model {name} takes no melody.")
-        styles = tuple(performers.read_style(name, _music(file), Path(file).stem) for file in files)
         if second_style and not style:
             raise validate.StudioError("There is a second style, but no first one.")
-        tune = performers.read_melody(name, _music(melody), Path(melody).stem, melody_source) if melody else None
-        start = _opening(opening, opening_seconds)
-        wish = Wish(
-            styles=styles,
-            share=share,
-            melody=takes.timeline(performers, name, start.ids if start else (), None, tune, seconds),
-            opening=start.ids if start else (),
-            seconds=seconds,
-            temperature=temperature,
-            top_p=top_p,
-            seed=seed,
-        )
-        begin = start.seconds if start else 0.0
+        if before is not None and opening:
+            raise validate.StudioError("There is an opening and a piece to go on from; give one of them.")
+        progress(0.02, "Reading the files")
+        files = [file for file in (style, second_style if share else None) if file]
+        styles = tuple(brought(file, lambda *given: performers.read_style(name, *given)) for file in files)
+        tune = brought(melody, lambda *given: performers.read_melody(name, *given, melody_source))
+        start = brought(opening, performer_reading.read_opening)
+        if start and opening_seconds is not None:
+            longest = max(1.0, start.reading.seconds)
+            opening_seconds = validate.seconds("The seconds of the opening", opening_seconds, longest)
+        asked = Asked(
+            name, styles, share, tune, start, opening_seconds, piece_of(before) if before is not None else None,
+            seconds, temperature, top_p, seed, events,
+        )  # fmt: skip
+        wish, take = begin(performers, asked)
+        already = take.seconds
         for step in performers.perform(name, wish, report=progress):
             progress(
-                0.1 + 0.8 * min(1.0, (step.seconds - begin) / seconds),
-                f"{step.seconds - begin:.0f} of {seconds:.0f} seconds",
+                0.1 + 0.8 * min(1.0, (step.seconds - already) / wish.seconds),
+                f"{step.seconds - already:.0f} of {wish.seconds:.0f} seconds",
             )
         if not step.notes:
             raise validate.StudioError("The model ended the piece before its first note; try another seed.")
         progress(0.92, "Rendering")
-        title = takes.title(wish, tune, start)
-        midi_file, wav_file = _cached(songs.files(performers.music(name, step.ids)), patterns.file_name({"name": title}))
-        brought = [reading for reading in (*styles, tune, start) if reading]
+        take = played(performers, asked, wish, take, step)
+        made = songs.files(performers.music(name, take.ids))
+        readings = [given.reading for given in (*styles, tune, start) if given]
         figures = {
             "model": name,
-            "title": title,
-            "seconds": round(step.seconds, 2),
-            "opening_seconds": round(begin, 2),
-            "notes": len(step.notes),
+            "title": take.title,
+            "seconds": round(take.seconds, 2),
+            "opening_seconds": round(already, 2),
+            "notes": len(take.notes),
             "events": step.made,
             "computing_seconds": round(step.elapsed, 2),
-            "seed": seed,
-            "remarks": [remark for reading in brought for remark in reading.remarks]
-            + list(takes.remarks(step, wish, entry.context_length)),
+            "seed": wish.seed,
+            "remarks": [remark for reading in readings for remark in reading.remarks] + list(take.remarks),
+            "piece": piece_figures(take),
         }
-        return midi_file, wav_file, figures
+        return (*_cached(made, patterns.file_name({"name": take.title})), figures)
+
+    def brought(file: str | None, read: Callable[..., Reading]) -> Brought | None:
+        """A file as `read(music, name)` reads it."""
+        from hub_models import midi
+
+        if not file:
+            return None
+        name = Path(file).stem
+        return Brought(Source(name), read(midi.load(file), name))
 
     entries = list(performers.entries)
     with gr.Column(visible=False):
@@ -126,26 +137,12 @@ def add_endpoint(performers: Performers) -> None:
             gr.Number(1, label="Temperature"),
             gr.Number(1, label="Top-p"),
             gr.Number(0, label="Seed"),
+            gr.JSON(None, label="Figures of the piece before"),
+            gr.Number(None, label="Events"),
         ]
         outputs = [gr.File(label="MIDI"), gr.File(label="WAV"), gr.JSON(label="Figures")]
     trigger = gr.Button(visible=False)
     trigger.click(in_sentences(perform), inputs, outputs, api_name="perform", **MODEL_QUEUE)
-
-
-def _music(file: str) -> pretty_midi.PrettyMIDI:
-    from hub_models import midi
-
-    return midi.load(file)
-
-
-def _opening(file: str | None, seconds: float | None) -> Reading | None:
-    if not file:
-        return None
-    reading = performer_reading.read_opening(_music(file), Path(file).stem)
-    if seconds is None:
-        return reading
-    seconds = validate.seconds("The seconds of the opening", seconds, max(1.0, reading.seconds))
-    return performer_reading.cut(reading, seconds)
 
 
 def _cached(made: dict[str, bytes], name: str) -> tuple[str, str | None]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import songs
 from components.performance_roll import performance_roll_value
 from performer import MAX_EVENTS, Performers, Progress, Wish
 from performer_reading import Reading, seconds_of
+
+if TYPE_CHECKING:
+    from hub_models import Clip
 
 # Of what is brought no more is drawn.
 MAX_DRAWN_NOTES = 20_000
@@ -25,6 +28,7 @@ class Take:
         key: the same while it goes on.
         how: what it was made with, in words; `outcome` is how that went.
         remarks: sentences on what a person might wonder at.
+        clip: what travels of it, once it is all there.
     """
 
     title: str
@@ -39,6 +43,7 @@ class Take:
     how: str = ""
     outcome: str = ""
     remarks: tuple[str, ...] = ()
+    clip: Clip | None = None
 
 
 def reading_value(reading: Reading, title: str, is_melody: bool = False) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import examples
 import pattern as patterns
 from actions import MAX_RENDER_SECONDS, SAMPLE_RATE
-from engine import Engine, Report, _silent
+from engine import ATTRIBUTE_LABELS, Engine, Report, _silent
 from validate import StudioError
+
+from hub_models.clips import Call, Clip, Origin
 
 if TYPE_CHECKING:
     import pretty_midi
@@ -33,12 +35,34 @@ MAX_DRAWN_NOTES = 20_000
 
 
 @dataclass(frozen=True)
+class Held:
+    """A song to be changed: the contents of its MIDI file, and the id of the clip whose file it is, if it is one's."""
+
+    name: str
+    data: bytes
+    clip: str | None = None
+
+
+@dataclass(frozen=True)
 class Written:
     """A song that was written, and what to tell of it."""
 
     midi: pretty_midi.PrettyMIDI
     kept: list[set]
     remarks: list[str]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A song that was written, what it is called, and where it is from."""
+
+    written: Written
+    title: str
+    origin: Origin
+
+    def clip(self) -> Clip:
+        """The song as a clip."""
+        return Clip.from_midi(self.written.midi, self.title, origin=self.origin)
 
 
 def smooth(width: float) -> Callable[[Song], Song]:
@@ -94,6 +118,94 @@ def change(
     return Written(midi, kept, [f"{rejection.where}: {rejection.reason}" for rejection in song.rejections])
 
 
+def smoothed(
+    engine: Engine, model: str, song: Held, width: float, temperature: float, seed: int, report: Report = _silent
+) -> Made:
+    """A song that changes more slowly, see `smooth`.
+
+    Raises:
+        ValueError: as `change`.
+    """
+    written = change(engine, model, song.data, smooth(width), temperature, seed, report)
+    settings = {"model": model, "width": width, "temperature": temperature, "seed": seed}
+    origin = _origin(f"Smooth {song.name}", "/smooth_song", settings, file=song)
+    return _made(written, f"{song.name}, smoothed", origin)
+
+
+def turned(
+    engine: Engine,
+    model: str,
+    song: Held,
+    other: Held,
+    path: tuple[float, float],
+    fit: str,
+    temperature: float,
+    seed: int,
+    report: Report = _silent,
+) -> Made:
+    """A song that turns into another, see `change`.
+
+    Raises:
+        ValueError: as `change`.
+    """
+    written = change(
+        engine, model, song.data, lambda song: song, temperature, seed, report, other=other.data, path=path, fit=fit
+    )
+    settings = {
+        "model": model, "start": path[0], "end": path[1], "fit": fit, "temperature": temperature, "seed": seed,
+    }  # fmt: skip
+    origin = _origin(f"Turn {song.name} into {other.name}", "/morph_songs", settings, file=song, other_file=other)
+    return _made(written, f"{song.name} → {other.name}", origin)
+
+
+def with_held(
+    engine: Engine,
+    model: str,
+    song: Held,
+    attribute: str,
+    value: float | None,
+    temperature: float,
+    seed: int,
+    report: Report = _silent,
+) -> Made:
+    """A song with the same amount of an attribute all through, see `hold`.
+
+    Raises:
+        ValueError: as `hold` and `change`.
+    """
+    edit = hold(engine, model, attribute, value)
+    written = change(engine, model, song.data, edit, temperature, seed, report)
+    settings = {"model": model, "attribute": attribute, "value": value, "temperature": temperature, "seed": seed}
+    label = ATTRIBUTE_LABELS[attribute].lower()
+    origin = _origin(f"Hold {label} in {song.name}", "/hold_in_song", settings, file=song)
+    return _made(written, f"{song.name}, {label} held", origin)
+
+
+def _made(written: Written, title: str, origin: Origin) -> Made:
+    if not any(instrument.notes for instrument in written.midi.instruments):
+        raise StudioError("The model wrote no notes this time: try another seed, or another temperature.")
+    return Made(written, title, origin)
+
+
+def _origin(action: str, endpoint: str, settings: dict[str, Any], **given: Held) -> Origin:
+    """Where a song is from: the endpoint that makes it again, of the songs that its parameters of these names take."""
+    arguments: dict[str, Any] = dict(settings)
+    files = {}
+    for number, (name, song) in enumerate(given.items(), start=1):
+        arguments[name] = Call.of_clip(song.clip) if song.clip else Call.file(f"song-{number}.mid")
+        if not song.clip:
+            files[f"song-{number}.mid"] = song.data
+    return Origin(
+        action=action,
+        model=settings["model"],
+        settings={name: value for name, value in settings.items() if name not in ("model", "seed")},
+        seed=settings["seed"],
+        parents=tuple(dict.fromkeys(song.clip for song in given.values() if song.clip)),
+        calls=(Call(endpoint, arguments),),
+        files=files,
+    )
+
+
 def _encode(loaded: Any, source: bytes | str, report: Report, fraction: float, both: bool) -> Song:
     from hub_models import midi
     from hub_models.music_vae import encode_song
@@ -138,13 +250,14 @@ def roll_value(
     rows = pitched + drums
     parts = [part for part in (REWRITTEN, KEPT, DRUMS) if any(own is part for own, _ in rows)]
     number = {part["name"]: index for index, part in enumerate(parts)}
+    rows.sort(key=lambda row: row[1][1])
     notes = sorted([*row, number[part["name"]]] for part, row in rows[:MAX_DRAWN_NOTES])
     if kept is None:
         parts = [{**part, "name": "Instruments"} if part is REWRITTEN else part for part in parts]
     seconds = float(music.get_end_time())
     return {
         "title": title,
-        "detail": _length(music, seconds),
+        "detail": _length(music, seconds) + _left_out(len(rows), made),
         "notes": notes,
         "bars": max(1, math.ceil(seconds / patterns.BEATS_PER_BAR)),
         "barlines": [round(float(time), 3) for time in music.get_downbeats()] if notes else [],
@@ -165,6 +278,12 @@ def _length(music: pretty_midi.PrettyMIDI, seconds: float) -> str:
     minutes = f"{int(seconds // 60)}:{int(seconds % 60):02d}"
     count = len(summary["instruments"])
     return f"{summary['bars']} bars, {minutes}, {summary['tempo']:.0f} bpm, {count} instrument{'s' if count != 1 else ''}"
+
+
+def _left_out(num_notes: int, made: dict[str, bytes] | None) -> str:
+    """What a person should know of a long song."""
+    drawn = f", the first {MAX_DRAWN_NOTES:,} of {num_notes:,} notes are drawn" if num_notes > MAX_DRAWN_NOTES else ""
+    return drawn + (", too long for a WAV file" if made and "wav" not in made else "")
 
 
 def _key(note: pretty_midi.Note) -> tuple:

@@ -1,28 +1,33 @@
 """Sound that comes in: read, mixed down, brought to a model's sample rate; and its pictures, small enough for a page.
 
-A `Sound` is held by a session while a person tries what to do with it, so its samples are 16-bit.
+A `Sound` is held by a session while a person tries what to do with it, so its samples are 16-bit. Written to a file and read
+again they are the same, so that what is made of it can be made again.
 """
 
 from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import validate
+from sources import Source
 from validate import StudioError
 
 if TYPE_CHECKING:
     import pretty_midi
 
+    from hub_models import Clip
     from hub_models.audio import AudioSource
 
 MAX_FILE_SECONDS = 5 * 60
 MIN_SECONDS = 0.25
 # Columns of a picture: about as many as a wide window has pixels for.
 COLUMNS = 1000
-FULL_SCALE = 32_767
+FULL_SCALE = 32_768  # as sound files are read and written
+MIDI_BEGINS = b"MThd"
 # A sound is clipped when more than this share of its samples is at full scale, silent when none is above this.
 CLIPPED_SHARE, SILENT_PEAK = 0.001, 1e-4
 
@@ -36,12 +41,16 @@ class Sound:
         pcm: (samples,) int16.
         sample_rate: Hz.
         remarks: sentences on what was done to it, and on what is wrong with it.
+        clip_id: of the clip that it is the sound of; None: it was uploaded, or is an example.
+        midi_seconds: of a clip of MIDI, how long it is; of others None.
     """
 
     name: str
     pcm: np.ndarray
     sample_rate: int
     remarks: tuple[str, ...] = ()
+    clip_id: str | None = None
+    midi_seconds: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -55,6 +64,66 @@ class Sound:
     def samples(self) -> np.ndarray:
         """(samples,) float32 in -1..1."""
         return self.pcm.astype(np.float32) / FULL_SCALE
+
+    def wav(self) -> bytes:
+        """As a WAV file, of which `read` makes the same samples."""
+        from hub_models import audio
+
+        return audio.to_wav_bytes(self.samples(), self.sample_rate)
+
+    def source(self, begin: float, seconds: float) -> tuple[Source, float]:
+        """What a part of it can be made from again, and where the part begins in that.
+
+        It is the file of the clip that it is the sound of, or else a WAV file of the part alone.
+        """
+        if self.clip_id:
+            return Source(self.name, clip_id=self.clip_id), begin
+        return Source(self.name, self.part(begin, seconds).wav()), 0.0
+
+
+def bring(source: str | Path | bytes, name: str, sample_rate: int, midi_seconds: float | None = None) -> Sound:
+    """A sound file, or a file of MIDI, which is rendered; told apart by what they hold.
+
+    Args:
+        midi_seconds: of MIDI, how long it is where it ends in silence.
+
+    Raises:
+        ValueError: as `read` and `perform`, or the MIDI cannot be read.
+    """
+    from hub_models import midi
+
+    if isinstance(source, bytes):
+        begins = source[: len(MIDI_BEGINS)]
+    else:
+        with open(source, "rb") as file:
+            begins = file.read(len(MIDI_BEGINS))
+    if begins == MIDI_BEGINS:
+        return perform(midi.load(source), name, sample_rate, midi_seconds or 0.0)
+    return read(source, name, sample_rate)
+
+
+def of_clip(clip: Clip, sample_rate: int) -> Sound:
+    """The sound of a clip.
+
+    Raises:
+        ValueError: as `bring`.
+    """
+    midi_seconds = clip.seconds if clip.kind == "midi" else None
+    heard = bring(clip.data, clip.name, sample_rate, midi_seconds)
+    return replace(heard, clip_id=clip.id, midi_seconds=midi_seconds)
+
+
+def reads(clip: Clip) -> str | None:
+    """What is done to a clip to hear it, in words; None where it is too long, too short, too big or silent."""
+    from hub_models import midi
+
+    if clip.kind == "midi":
+        if clip.seconds > midi.MAX_RENDER_SECONDS or not (clip.has_notes or clip.has_drums):
+            return None
+        first = f", its first {MAX_FILE_SECONDS // 60} minutes" if clip.seconds > MAX_FILE_SECONDS else ""
+        return f"rendered to sound{first}"
+    fits = MIN_SECONDS <= clip.seconds <= MAX_FILE_SECONDS and len(clip.data) <= validate.MAX_UPLOAD_BYTES
+    return "as it is" if fits else None
 
 
 def read(source: AudioSource, name: str, sample_rate: int) -> Sound:
@@ -113,7 +182,8 @@ def made(samples: np.ndarray, own_rate: int, name: str, sample_rate: int, remark
     if not np.abs(samples).max() > SILENT_PEAK:
         raise StudioError("The sound is silent: there is nothing to hear in it.")
     samples = audio.peak_limit(audio.resample(samples, own_rate, sample_rate))[0]
-    return Sound(name[:60], (samples * FULL_SCALE).round().astype(np.int16), sample_rate, remarks)
+    pcm = (samples * FULL_SCALE).round().clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    return Sound(name[:60], pcm, sample_rate, remarks)
 
 
 def hertz(frequency: float) -> str:

@@ -15,6 +15,8 @@ MAX_WIDTH = 16.0
 MAX_SONG_BARS = 256
 MAX_PROGRESSION = 8_000  # characters
 MAX_UPLOAD_BYTES = 25_000_000  # of sound; MIDI files have a limit of their own
+MAX_SESSION_BYTES = 220_000_000  # of a session with all its clips, the largest thing that is uploaded
+MAX_MIDI_SECONDS = 15 * 60.0
 MAX_SEMITONES = 24
 MIN_STRETCH, MAX_STRETCH = 0.25, 4.0
 MAX_VOCODER_STEPS = 1000
@@ -36,6 +38,11 @@ def temperature(value: Any, most: float = MAX_TEMPERATURE) -> float:
 def tempo(value: Any) -> float:
     """Quarter notes per minute."""
     return _between("The tempo", value, MIN_TEMPO, MAX_TEMPO)
+
+
+def nearest_tempo(value: float) -> int:
+    """The whole number of quarter notes per minute that is allowed and nearest."""
+    return round(min(max(value, MIN_TEMPO), MAX_TEMPO))
 
 
 def seed(value: Any) -> int:
@@ -103,9 +110,19 @@ def seconds(name: str, value: Any, high: float) -> float:
     return _between(name, value, 0.0, high)
 
 
+def midi_seconds(value: Any) -> float | None:
+    """How long a file of MIDI is where it ends in silence; None: to its last note."""
+    return None if value is None else _between("The seconds of MIDI", value, 0.0, MAX_MIDI_SECONDS)
+
+
 def performance_seconds(value: Any) -> float:
     """Of piano to be made at once."""
     return _between("The length in seconds", value, MIN_PERFORMANCE_SECONDS, MAX_PERFORMANCE_SECONDS)
+
+
+def event_count(value: Any, most: int) -> int:
+    """Of a performance, to be played at most."""
+    return _whole("The number of events", value, 1, most)
 
 
 def top_p(value: Any) -> float:
@@ -146,6 +163,11 @@ def kept_seconds(value: Any, high: float) -> float:
 def candidates(value: Any, most: int) -> int:
     """Songs to choose from."""
     return _whole("The number of candidates", value, 1, most)
+
+
+def candidate(value: Any, most: int) -> int:
+    """The number of one of them, from 1."""
+    return _whole("The number of the candidate", value, 1, most)
 
 
 def levels(value: Any, most: int) -> int:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import validate
 from background import go_on, in_thread
 from engine import Report, _silent, models_folder
+from shelf import Shelf, bytes_in
 from sound import MIN_SECONDS, Sound
 from validate import StudioError
 
@@ -158,9 +159,9 @@ class Step:
 class Vocoders:
     """The pipelines, for any number of sessions at once."""
 
-    def __init__(self, entries: list[VocoderEntry]):
+    def __init__(self, entries: list[VocoderEntry], shelf: Shelf | None = None):
         self.entries = {entry.name: entry for entry in entries}
-        self._loaded: dict[str, WaveGradPipeline] = {}
+        self._shelf = shelf or Shelf()
         self._extractors: dict[str, WaveGradFeatureExtractor] = {}
         self._lock = threading.Lock()
         self._brake = threading.local()  # of the thread that runs a pipeline: what is asked whether to go on
@@ -195,22 +196,23 @@ class Vocoders:
     def load(self, name: str, report: Report = _silent) -> WaveGradPipeline:
         """The pipeline, from memory or from its folder."""
         entry = self.entry(name)
-        with self._lock:
-            if name not in self._loaded:
-                report(0.0, "Loading the model (first use)")
-                import torch
 
-                from hub_models.wavegrad import WaveGradPipeline
+        def load() -> WaveGradPipeline:
+            report(0.0, "Loading the model (first use)")
+            import torch
 
-                try:
-                    pipeline = WaveGradPipeline.from_pretrained(entry.folder, dtype=torch.float32)
-                except Exception as error:  # whatever a damaged folder makes diffusers or safetensors raise
-                    logger.exception("loading %s failed", name)
-                    raise StudioError(f"The model {name} cannot be loaded: its files are damaged or missing.") from error
-                pipeline.model.eval().requires_grad_(False)
-                pipeline.model.register_forward_pre_hook(lambda *_: getattr(self._brake, "check", go_on)())
-                self._loaded[name] = pipeline
-            return self._loaded[name]
+            from hub_models.wavegrad import WaveGradPipeline
+
+            try:
+                pipeline = WaveGradPipeline.from_pretrained(entry.folder, dtype=torch.float32)
+            except Exception as error:  # whatever a damaged folder makes diffusers or safetensors raise
+                logger.exception("loading %s failed", name)
+                raise StudioError(f"The model {name} cannot be loaded: its files are damaged or missing.") from error
+            pipeline.model.eval().requires_grad_(False)
+            pipeline.model.register_forward_pre_hook(lambda *_: getattr(self._brake, "check", go_on)())
+            return pipeline
+
+        return self._shelf.get(("vocoder", name), load, bytes_in(entry.folder))
 
     def extractor(self, name: str) -> WaveGradFeatureExtractor:
         """What makes spectrograms for a model, which need not be loaded for it."""

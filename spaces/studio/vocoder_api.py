@@ -10,7 +10,7 @@ import gradio as gr
 import pattern as patterns
 import sound as sounds
 import validate
-from actions import MODEL_QUEUE, in_sentences
+from actions import LONG_QUEUE, in_sentences
 from components import cache
 from gradio.utils import get_upload_folder
 from vocoder import MAX_SECONDS, Vocoders
@@ -28,13 +28,15 @@ def add_endpoint(vocoders: Vocoders) -> None:
         seed: int,
         begin: float,
         seconds: float | None,
+        midi_seconds: float | None = None,
         progress=gr.Progress(),
     ) -> tuple[str, dict]:
         """Turns a sound into its mel spectrogram, changes that if wished, and makes sound of it again.
 
         Args:
             model: name of a model whose representation is "sound".
-            file: a sound file (WAV, FLAC, OGG, MP3), at most 25 MB and 5 minutes; is mixed down to mono.
+            file: a sound file (WAV, FLAC, OGG, MP3), at most 25 MB and 5 minutes, which is mixed down to mono; or a MIDI
+                file, which is rendered, of more than 5 minutes the first.
             schedule: name of one of the model's, or a number of steps, "1" to "1000".
             semitones: that the pitch is moved by, -24 to 24.
             stretch: length afterwards over length before, 0.25 to 4.
@@ -42,6 +44,7 @@ def add_endpoint(vocoders: Vocoders) -> None:
             begin: where to begin in the file, in seconds.
             seconds: how much of the file to take; none: as much as is computed at once, which is 60 seconds of sound that
                 comes out, and less from 10 steps on (600 divided by the steps).
+            midi_seconds: of a MIDI file, how long it is where it ends in silence; none: to its last note.
 
         Returns:
             wav: a WAV file, mono, at the model's sample rate.
@@ -52,7 +55,7 @@ def add_endpoint(vocoders: Vocoders) -> None:
             raise validate.StudioError("There is no file; send a sound file.")
         entry, wish = vocoders.entry(model), vocoders.wish(model, schedule, semitones, stretch, seed)
         progress(0.02, "Reading the file")
-        whole = sounds.read(file, "sound", entry.sample_rate)
+        whole = sounds.bring(file, "sound", entry.sample_rate, validate.midi_seconds(midi_seconds))
         begin = validate.seconds("The begin", begin, whole.seconds)
         longest = wish.max_seconds / wish.stretch
         part = whole.part(begin, longest if seconds is None else validate.seconds("The seconds", seconds, MAX_SECONDS))
@@ -87,10 +90,11 @@ def add_endpoint(vocoders: Vocoders) -> None:
             gr.Number(0, label="Seed"),
             gr.Number(0, label="Begin"),
             gr.Number(None, label="Seconds"),
+            gr.Number(None, label="Seconds of MIDI"),
         ]
         outputs = [gr.File(label="WAV"), gr.JSON(label="Figures")]
     trigger = gr.Button(visible=False)
-    trigger.click(in_sentences(vocode), inputs, outputs, api_name="vocode", **MODEL_QUEUE)
+    trigger.click(in_sentences(vocode), inputs, outputs, api_name="vocode", **LONG_QUEUE)
 
 
 def _cached(samples: Any, sample_rate: int, file: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import examples
 import pattern as patterns
+import sound as sounds
 
 if TYPE_CHECKING:
     import pretty_midi
@@ -42,6 +43,11 @@ def music(name: str) -> pretty_midi.PrettyMIDI:
 def seconds(name: str) -> float:
     """How long its bars last."""
     return SOUNDS[name].bars * patterns.BEATS_PER_BAR * 60.0 / SOUNDS[name].tempo
+
+
+def sound(name: str, sample_rate: int) -> sounds.Sound:
+    """An example as it sounds, at a sample rate in Hz."""
+    return sounds.perform(music(name), name, sample_rate, seconds(name))
 
 
 def clip(recipe: Recipe) -> patterns.Pattern:

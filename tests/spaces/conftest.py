@@ -35,8 +35,13 @@ def studio(tiny_folder, tmp_path_factory):
 
 
 @contextlib.contextmanager
-def serve(models: Path, tmp_path_factory):
-    """Runs a Studio on a folder of models; gives its address. What it logs must hold no traceback."""
+def serve(models: Path, tmp_path_factory, *options: str, **variables: str):
+    """Runs a Studio on a folder of models; gives its address. What it logs must hold no traceback.
+
+    Args:
+        options: of its command line.
+        variables: of its environment.
+    """
     log = tmp_path_factory.mktemp("studio") / "log.txt"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -48,9 +53,11 @@ def serve(models: Path, tmp_path_factory):
         "OMP_NUM_THREADS": "1",
         "GRADIO_TEMP_DIR": str(tmp_path_factory.mktemp("gradio")),
         "ENCORE_STUDIO_RUNS": str(tmp_path_factory.mktemp("runs")),
+        "ENCORE_STUDIO_SESSIONS": str(tmp_path_factory.mktemp("sessions")),
+        **variables,
     }
     with log.open("w") as output:
-        command = [sys.executable, str(STUDIO / "app.py"), "--port", str(port), "--models", str(models)]
+        command = [sys.executable, str(STUDIO / "app.py"), "--port", str(port), "--models", str(models), *options]
         server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
         try:
             deadline = time.monotonic() + START_SECONDS
@@ -85,7 +92,7 @@ def open_page(browser, studio):
     """Opens the page; afterwards checks that it asked nobody else for anything and raised nothing."""
     contexts, outside, errors = [], [], []
 
-    def open_page(width=1440, scheme="light", address=studio, **options):
+    def open_page(width=1440, scheme="light", address=studio, room="Morph", **options):
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **options)
         context.set_default_timeout(pages.PATIENCE)
         contexts.append(context)
@@ -94,7 +101,8 @@ def open_page(browser, studio):
         page.on("websocket", lambda socket: outside.append(socket.url) if "127.0.0.1" not in socket.url else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(f"{address}/?__theme={scheme}")
-        page.wait_for_selector("#clip-a .note")
+        if room == "Morph":
+            pages.open_tab(page, room, "#clip-a .note")
         return page
 
     yield open_page

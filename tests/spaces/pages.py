@@ -38,6 +38,15 @@ def open_tab(page, name, wait_for):
     page.wait_for_selector(wait_for)
 
 
+def send_to(page, menu, title):
+    """Takes a result to another tab, by its menu "Send to..."; gives what the menu said is done to it there."""
+    page.locator(f"{menu} .opens-menu:enabled").click()
+    item = page.get_by_role("menuitem").filter(has=page.locator("b").get_by_text(title, exact=True))
+    text = item.locator("small").inner_text()
+    item.click()
+    return text
+
+
 def title_of(page, selector):
     return page.locator(f"{selector} .title")
 

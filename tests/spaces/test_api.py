@@ -70,7 +70,7 @@ def test_every_action_is_documented(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     expected = {"models", "extract", "sample", "reconstruct", "interpolate", "corner_grid", "apply_attributes", "render"}
     expected |= {"taps", "humanize", "full_kit", "add_hats", "smooth_song", "morph_songs", "hold_in_song", "arrange"}
-    expected |= {"perform", "vocode", "jukebox"}
+    expected |= {"compose", "perform", "vocode", "jukebox"}
     assert {name.strip("/") for name in endpoints} == expected
     assert all(len(endpoint["description"]) > 10 for endpoint in endpoints.values())
 
@@ -84,6 +84,7 @@ def test_extract_tells_what_was_found_and_what_was_not(client, tune):
     assert [note[0] for note in first["notes"]] == [60, 62, 64, 65, 67, 69, 71, 72]
     assert any("3/4" in rejection for rejection in found["rejections"])
     assert any("drum" in rejection for rejection in found["rejections"])
+    assert found["reductions"] == []
 
 
 def test_drums_are_read_by_the_drum_model(client, tune):

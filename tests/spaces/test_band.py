@@ -273,18 +273,6 @@ def test_styles_of_another_model_are_refused(stand):
         stand.load("../../etc")
 
 
-def test_drums_of_a_song_are_a_clip(stand, song):
-    music = stand.midi(song, 120)
-    music.instruments = [part for part in music.instruments if not part.is_drum]
-    with pytest.raises(StudioError, match="No drums"):
-        bands.drums(music, song, 120)
-    kit = pretty_midi.Instrument(0, is_drum=True)
-    kit.notes = [pretty_midi.Note(90, 36, 1.0, 1.1)]
-    music.instruments.append(kit)
-    clip = bands.drums(music, song, 120)
-    assert (clip["drums"], clip["bars"], clip["notes"]) == (True, 8, [[36, 2.0, 2.2, 90]])
-
-
 # The endpoint.
 
 

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from . import tiny_models
 from .conftest import serve
-from .pages import CHROMIUM, PATIENCE, check_layout, choose, number_of_notes, open_tab, picture, title_of
+from .pages import CHROMIUM, PATIENCE, check_layout, choose, number_of_notes, open_tab, picture, send_to, title_of
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
@@ -143,20 +143,35 @@ def _one_track():
     return midi.to_bytes(music)
 
 
-def test_clips_come_in_as_styles_and_drums_go_out(open_page):
+def test_clips_come_in_as_styles_and_songs_go_out(open_page):
     page = open_page()
     choose(page, "#model", tiny_models.TRIO)
     expect(title_of(page, "#clip-a")).to_contain_text("Ode to Joy, as a band", timeout=PATIENCE)
     page.click("#morph")
     page.wait_for_selector("#result .note")
-    page.click("#to-band")
+    assert send_to(page, "#send", "Band") == "the style of one of its bars"
     expect(title_of(page, "#band-style-a")).to_contain_text("· bar", timeout=PATIENCE)
     expect(page.locator("#band-window-a")).to_be_visible()
 
     page.locator("#band-keep-seed input").check()
+    type_chords(page, "Dm G", bars=8)
     make(page)
-    page.click("#band-to-grooves")
-    expect(title_of(page, "#groove-editor")).to_contain_text("drums", timeout=PATIENCE)
+    made = title_of(page, "#band-roll").text_content()
+    assert send_to(page, "#band-send", "Songs") == "all of it as song A, at its own tempo"
+    expect(title_of(page, "#song-a")).to_have_text(f"A · {made}"[:64], timeout=PATIENCE)
+    expect(page.locator("#song-a .detail")).to_contain_text("8 bars")
+
+    # From there once more, with its chords.
+    open_band(page)
+    type_chords(page, "C")
+    page.click("#clips .toggle")
+    page.locator("#clips .clip").first.locator(".opens-menu").click()
+    page.get_by_role("menuitem").filter(has_text="one of its bars; and its chords").click()
+    expect(page.locator("#band-chords .text")).to_have_value("Dm G", timeout=PATIENCE)
+    expect(page.locator("#band-report-a")).to_contain_text("Its chords came along: Dm G")
+
+    send_to(page, "#band-send", "Grooves")
+    expect(page.locator("#groove-report")).to_contain_text(made[:10], timeout=PATIENCE)
 
 
 def test_without_a_model_the_tab_says_so(open_page, tmp_path_factory):

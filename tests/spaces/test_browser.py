@@ -12,7 +12,7 @@ from hub_models import audio, midi
 
 from . import tiny_models
 from .conftest import serve
-from .pages import CHROMIUM, PATIENCE, check_layout, choose, number_of_notes, open_tab, picture, title_of
+from .pages import CHROMIUM, PATIENCE, check_layout, choose, number_of_notes, open_tab, picture, send_to, title_of
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
@@ -86,6 +86,31 @@ def test_the_pad_plays_without_the_server(open_page):
     page.keyboard.press("Enter")
     page.wait_for_selector("#result .note")
     expect(page.locator("#result .title")).to_contain_text("row 6, column 7")
+
+    # What is tried on the pad is in the tray only when a person wants it there.
+    expect(page.locator("#send .opens-menu")).to_be_enabled()
+    expect(page.locator("#clips .count")).to_have_text("0")
+    page.click("#keep")
+    expect(page.locator("#clips .count")).to_have_text("1", timeout=PATIENCE)
+    expect(page.locator("#keep")).to_be_disabled()
+
+
+def test_an_edit_is_a_result_of_its_own(open_page):
+    page = open_page()
+    page.click("#morph")
+    page.wait_for_selector("#result .note")
+    expect(page.locator("#clips .count")).to_have_text("1", timeout=PATIENCE)
+    before = page.locator("#result .title").inner_text()
+    page.locator("#result .edit").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#result .scroller")).to_be_focused()
+    page.keyboard.press("Control+a")
+    page.keyboard.press("ArrowUp")
+    page.click("#result .done")
+    expect(page.locator("#result .title")).to_have_text(f"{before}, edited", timeout=PATIENCE)
+    expect(page.locator("#clips .count")).to_have_text("2", timeout=PATIENCE)
+    page.get_by_role("button", name="Use as B", exact=True).click()
+    expect(page.locator("#window-b")).to_be_visible(timeout=PATIENCE)
 
 
 def test_errors_are_sentences(open_page, tmp_path):
@@ -248,13 +273,16 @@ def test_drums_go_from_tab_to_tab(open_page, tune):
     expect(page.locator("#groove-report")).to_contain_text("Taken: Drums · bars 1-2", timeout=PATIENCE)
     page.click("#humanize")
     expect(title_of(page, "#groove-result")).to_contain_text("humanized", timeout=PATIENCE)
-    page.click("#to-morph")
-    expect(title_of(page, "#clip-a")).to_contain_text("humanized", timeout=PATIENCE)
+    assert send_to(page, "#groove-send", "Morph") == "its drums, 2 bars at a time"
+    expect(page.locator("#report-a")).to_contain_text("humanized”: its drums", timeout=PATIENCE)
+    expect(page.locator("#model input")).to_have_value(tiny_models.DRUMS)
+    expect(title_of(page, "#clip-a")).to_contain_text("humanized")
     page.click("#morph")
     page.wait_for_selector("#result .note")
-    page.click("#to-grooves")
-    expect(title_of(page, "#groove-editor")).to_contain_text("→", timeout=PATIENCE)
+    assert send_to(page, "#send", "Grooves") == "its drums, 2 bars at a time"
+    expect(page.locator("#groove-report")).to_contain_text("→", timeout=PATIENCE)
     expect(page.locator("#groove-window")).to_be_visible()
+    assert page.locator("#groove-tempo input[type=number]").input_value() == "100"  # that of the clip all the way
 
 
 def test_a_whole_song_comes_back(open_page, long_tune, tmp_path):

@@ -370,7 +370,8 @@ def client(jukebox_folder, tmp_path_factory):
 def ask(client, **asked):
     given = {
         "model": "", "artist": "low voice", "genre": "poem", "lyrics": "", "seconds": SECONDS, "seed": 5, "temperature": 1.0,
-        "prompt": None, "prompt_seconds": None, "levels": None,
+        "prompt": None, "prompt_seconds": None, "levels": None, "temperatures": None, "candidate": 1, "offset_seconds": 0,
+        "total_seconds": None,
     }  # fmt: skip
     return client.predict(*{**given, **asked}.values(), api_name="/jukebox")
 
@@ -419,6 +420,15 @@ def test_a_seed_gives_its_own_song(client):
     assert not np.array_equal(first, other)
 
 
+def test_candidates_and_places_in_a_song_are_asked_for(client):
+    first, second = (ask(client, candidate=number, levels=1)[1] for number in (1, 2))
+    assert (first["provenance"]["plan"]["sample_numbers"], second["provenance"]["plan"]["sample_numbers"]) == ([0], [1])
+    _, figures = ask(client, levels=1, temperatures=[0.5, 0.6, 0.7], offset_seconds=10, total_seconds=30)
+    plan = figures["provenance"]["plan"]
+    assert figures["temperatures"] == plan["temperatures"] == [0.5, 0.6, 0.7]
+    assert (plan["offset_seconds"], plan["total_seconds"]) == (10, 30)
+
+
 def test_a_song_begins_with_a_file(client, tone_file):
     _, figures = ask(client, prompt=handle_file(tone_file), prompt_seconds=1.0, levels=1)
     assert figures["prompt_seconds"] == 1.0
@@ -439,6 +449,13 @@ def test_a_song_begins_with_a_file(client, tone_file):
         ({"levels": 0}, "number of levels"),
         ({"levels": 4}, "number of levels"),
         ({"lyrics": "x" * 5001}, "at most 5,000"),
+        ({"temperatures": [1, 1]}, "each of the 3 levels"),
+        ({"temperatures": "hot"}, "must be an object or a list"),
+        ({"candidate": 5}, "number of the candidate"),
+        ({"offset_seconds": 59}, "begin earlier"),
+        ({"offset_seconds": -1}, "beginning within a song"),
+        ({"offset_seconds": 10, "total_seconds": 11}, "end after the whole song"),
+        ({"total_seconds": 1e9}, "length of the whole song"),
     ],
 )
 def test_absurd_songs(client, asked, words):

@@ -9,7 +9,7 @@ from hub_models import audio
 
 from . import tiny_models
 from .conftest import serve
-from .pages import CHROMIUM, PATIENCE, check_layout, choose, open_tab, picture, title_of
+from .pages import CHROMIUM, PATIENCE, check_layout, choose, open_tab, picture, send_to, title_of
 from .tiny_models import JUKEBOX, JUKEBOX_HOPS, JUKEBOX_RATE, MELODY
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
@@ -196,7 +196,7 @@ def test_a_song_begins_with_what_sounds_in_another_tab(jukebox_page):
     open_tab(page, "Morph", "#morph")
     page.click("#morph")
     page.wait_for_selector("#result .note")
-    page.click("#to-jukebox")
+    assert "its first 3 seconds" in send_to(page, "#send", "Jukebox")
     expect(title_of(page, "#jukebox-source")).to_contain_text("to", timeout=PATIENCE)
     expect(page.locator("#jukebox-kept input[type=number]")).to_have_value("3")
     wish(page, seconds=4)

@@ -394,6 +394,7 @@ def perform(client, predict=None, **given):
     usual = {
         "model": "", "style": None, "second_style": None, "share": 0, "melody": None, "melody_source": "infer",
         "opening": None, "opening_seconds": None, "seconds": 3, "temperature": 1, "top_p": 1, "seed": 7,
+        "before": None, "events": None,
     }  # fmt: skip
     arguments = list({**usual, **given}.values())
     return (predict or client.predict)(*arguments, api_name="/perform")
@@ -428,6 +429,18 @@ def test_a_piece_goes_on(client, files):
     assert figures["seconds"] >= figures["opening_seconds"] + 3
     given = [note for note in notes_in(midi_path) if note[1] < 3.7]
     assert [pitch for pitch, _, _ in given] == [note[0] for note in scale(8) if note[1] < 3.7]
+
+
+def test_a_piece_goes_on_event_by_event(client, files):
+    _, _, whole = perform(client, seconds=3)
+    _, _, part = perform(client, seconds=3, events=20)
+    assert part["events"] == 20
+    assert part["piece"]["events"] == whole["piece"]["events"][:20]
+    midi_path, _, more = perform(client, seconds=2, before=whole)
+    assert more["title"] == whole["title"]
+    assert more["piece"]["events"][: whole["events"]] == whole["piece"]["events"]
+    assert more["opening_seconds"] == whole["seconds"]
+    assert len(notes_in(midi_path)) == more["notes"] > whole["notes"]
 
 
 def test_programs_are_told_what_was_left_out(client, files):
@@ -468,6 +481,17 @@ def test_performers_are_listed(client):
         ({"top_p": 1.1}, "Top-p"),
         ({"share": 2}, "share"),
         ({"seed": -1}, "seed"),
+        ({"events": 0}, "number of events"),
+        ({"events": 1e6}, "number of events"),
+        ({"opening": "style", "before": {"piece": {"events": [50]}}}, "give one of them"),
+        ({"before": {}}, "figures that an earlier call gave"),
+        ({"before": {"piece": {"events": [0]}}}, "events of the piece must be"),
+        ({"before": {"piece": {"events": [50, True]}}}, "events of the piece must be"),
+        ({"before": {"piece": {"events": [50] * 60_001}}}, "at most 60,000"),
+        ({"before": {"piece": {"events": [50], "melody": [99]}}}, "melody of the piece must be"),
+        ({"before": {"piece": {"events": [50], "tune": "la la"}}}, "tune of the piece must be"),
+        ({"before": {"piece": {"events": [50], "given_seconds": -1}}}, "given seconds"),
+        ({"before": {"piece": {"events": [50]}, "title": 7}}, "title of the piece"),
     ],
 )
 def test_absurd_wishes(client, files, given, words):

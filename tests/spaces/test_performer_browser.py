@@ -9,7 +9,7 @@ from hub_models import audio, midi
 
 from . import tiny_models
 from .conftest import serve
-from .pages import CHROMIUM, PATIENCE, check_layout, choose, open_tab, picture, title_of
+from .pages import CHROMIUM, PATIENCE, check_layout, choose, open_tab, picture, send_to, title_of
 from .test_performer import piano, scale
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
@@ -221,7 +221,7 @@ def test_melodies_come_from_other_tabs_and_pieces_go_to_the_vocoder(open_page):
     page = open_page()
     page.click("#morph")
     page.wait_for_selector("#result .note")
-    page.click("#to-performer")
+    assert send_to(page, "#send", "Performer") == "its melody, found in it"
     expect(title_of(page, "#performer-melody")).to_contain_text("→", timeout=PATIENCE)
     open_performer_later(page)
     make(page)
@@ -229,19 +229,19 @@ def test_melodies_come_from_other_tabs_and_pieces_go_to_the_vocoder(open_page):
 
     page.click("#performer-as-style")
     expect(title_of(page, "#performer-style-a")).to_contain_text("→", timeout=PATIENCE)
-    page.click("#performer-to-vocoder")
+    assert send_to(page, "#performer-send", "Vocoder") == "rendered to sound"
     expect(title_of(page, "#vocoder-source")).to_contain_text("in the style of", timeout=PATIENCE)
 
     open_tab(page, "Songs", "#song-a .note")
     page.click("#smooth")
     page.wait_for_selector("#song-result .note")
-    page.click("#song-to-performer")
+    send_to(page, "#song-send", "Performer")
     expect(title_of(page, "#performer-melody")).to_contain_text("smoothed", timeout=PATIENCE)
 
     open_tab(page, "Band", "#band-style-a .note")
     page.click("#band-make")
     page.wait_for_function("document.querySelector('#band-roll audio').duration > 0")
-    page.click("#band-to-performer")
+    send_to(page, "#band-send", "Performer")
     expect(title_of(page, "#performer-melody")).not_to_contain_text("smoothed", timeout=PATIENCE)
 
 
@@ -276,7 +276,6 @@ def test_without_a_model_the_tab_says_so(open_page, tmp_path_factory):
     folder = tiny_models.write(tmp_path_factory.mktemp("few"), (tiny_models.MELODY,))
     with serve(folder, tmp_path_factory) as address:
         page = open_page(address=address)
-        expect(page.locator("#to-performer")).to_be_hidden()
         open_tab(page, "Performer", "#performer-missing")
         expect(page.locator("#performer-missing")).to_contain_text("not installed here: transformer-autoencoder-piano")
         page.context.close()

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from gradio_client import Client, handle_file
 
-from hub_models import audio
+from hub_models import audio, midi
 
 from .conftest import PATIENT, STUDIO
 from .test_api import refusal
@@ -84,6 +84,18 @@ def test_length_and_part_follow_what_is_asked(client, upload):
     path, figures = vocode(client, upload(file_of(tone(1.0))), semitones=-3.5, stretch=1.5, begin=0.2, seconds=0.5)
     assert audio.load(path)[0].shape[1] == pytest.approx(0.75 * RATE, abs=1)
     assert (figures["semitones"], figures["stretch"]) == (-3.5, 1.5)
+
+
+def test_a_midi_file_is_rendered(client, upload):
+    file = upload(midi.to_bytes(vocoder_examples.music("Twinkle, twinkle, trumpet")), "tune.mid")
+    path, figures = vocode(client, file, begin=1, seconds=0.5)
+    assert figures["seconds"] == pytest.approx(0.5, abs=1e-3)
+    assert np.abs(audio.load(path)[0]).max() > 0
+    message = refusal(client, VOCODER, file, "2", 0, 1, 7, 9.8, 1, api_name="/vocode")
+    assert "0.25 to 60" in message or "begin" in message, "its last note is over"
+    arguments = (VOCODER, file, "2", 0, 1, 7, 9.8, 1, 15.0)
+    assert client.predict(*arguments, api_name="/vocode")[1]["seconds"] == pytest.approx(1.0, abs=1e-3)
+    assert "seconds of MIDI" in refusal(client, *arguments[:-1], 1e9, api_name="/vocode")
 
 
 def test_steps_are_those_of_a_schedule_or_a_number(client, upload):
@@ -178,6 +190,11 @@ def test_what_is_wrong_with_a_sound_is_said():
     assert np.abs(loud.samples()).max() == pytest.approx(1.0, abs=1e-3)
     assert any("4 kHz" in remark for remark in sounds.read(file_of(tone(rate=8000), 8000), "dull", RATE).remarks)
     assert sounds.read(file_of(tone()), "good", RATE).remarks == ()
+
+
+def test_a_sound_in_a_file_is_the_same_sound():
+    every = sounds.Sound("all", np.arange(-32_768, 32_768).astype(np.int16), RATE)
+    assert np.array_equal(sounds.read(every.wav(), "again", RATE).pcm, every.pcm)
 
 
 def test_a_part_ends_where_the_sound_ends():

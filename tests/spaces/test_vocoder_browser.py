@@ -11,7 +11,7 @@ from hub_models import audio
 
 from . import tiny_models
 from .conftest import serve
-from .pages import CHROMIUM, PATIENCE, check_layout, choose, open_tab, picture, title_of
+from .pages import CHROMIUM, PATIENCE, check_layout, choose, open_tab, picture, send_to, title_of
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
@@ -187,7 +187,7 @@ def test_clips_of_other_tabs_are_heard(open_page):
     page = open_page()
     page.click("#morph")
     page.wait_for_selector("#result .note")
-    page.click("#to-vocoder")
+    assert send_to(page, "#send", "Vocoder") == "rendered to sound"
     expect(title_of(page, "#vocoder-source")).to_contain_text("→", timeout=PATIENCE)
     expect(page.locator("#vocoder-source .detail")).to_contain_text("33.0 seconds")
     shorten(page, 0.5)
@@ -195,19 +195,19 @@ def test_clips_of_other_tabs_are_heard(open_page):
     open_tab(page, "Grooves", "#groove-editor .note")
     page.click("#humanize")
     page.wait_for_selector("#groove-result .note")
-    page.click("#groove-to-vocoder")
+    send_to(page, "#groove-send", "Vocoder")
     expect(title_of(page, "#vocoder-source")).to_contain_text("humanized", timeout=PATIENCE)
 
     open_tab(page, "Songs", "#song-a .note")
     page.click("#smooth")
     page.wait_for_selector("#song-result .note")
-    page.click("#song-to-vocoder")
+    send_to(page, "#song-send", "Vocoder")
     expect(title_of(page, "#vocoder-source")).to_contain_text("smoothed", timeout=PATIENCE)
 
     open_tab(page, "Band", "#band-style-a .note")
     page.click("#band-make")
     page.wait_for_function("document.querySelector('#band-roll audio').duration > 0")
-    page.click("#band-to-vocoder")
+    send_to(page, "#band-send", "Vocoder")
     expect(page.locator("#vocoder-source .detail")).to_contain_text("33.0 seconds", timeout=PATIENCE)
 
 
@@ -215,7 +215,6 @@ def test_without_a_model_the_tab_says_so(open_page, tmp_path_factory):
     folder = tiny_models.write(tmp_path_factory.mktemp("few"), (tiny_models.MELODY,))
     with serve(folder, tmp_path_factory) as address:
         page = open_page(address=address)
-        expect(page.locator("#to-vocoder")).to_be_hidden()
         open_tab(page, "Vocoder", "#vocoder-missing")
         expect(page.locator("#vocoder-missing")).to_contain_text("not installed here: wavegrad-music-22khz")
         page.context.close()

@@ -7,7 +7,7 @@ const PITCHED = 250, HEADER = 45, BAR = 64, PLAIN_DRUM = 13, QUIET = 0.1;
 const DRUM_NAMES = { 35: "Kick 2", 36: "Kick", 37: "Rimshot", 38: "Snare", 39: "Clap", 40: "Snare 2", 41: "Low floor", 42: "Closed hat", 43: "High floor", 44: "Pedal hat", 45: "Low tom", 46: "Open hat", 47: "Mid tom 2", 48: "Mid tom", 49: "Crash", 50: "High tom", 51: "Ride", 52: "China", 53: "Ride bell", 54: "Tambourine", 55: "Splash", 56: "Cowbell", 57: "Crash 2", 58: "Vibraslap", 59: "Ride 2", 60: "Bongo", 61: "Low bongo", 62: "Conga mute", 63: "Conga", 64: "Low conga", 65: "Timbale", 66: "Low timbale", 67: "Agogo", 68: "Low agogo", 69: "Cabasa", 70: "Maracas", 71: "Whistle", 72: "Whistle 2", 73: "Guiro", 74: "Guiro 2", 75: "Claves", 76: "Woodblock", 77: "Low block", 78: "Cuica", 79: "Cuica 2", 80: "Triangle", 81: "Triangle 2" };
 // From top to bottom: other percussion, cymbals, hats, toms, snares, kicks.
 const DRUM_ORDER = [49, 57, 55, 52, 51, 59, 53, 46, 42, 44, 50, 48, 47, 45, 43, 41, 39, 37, 40, 38, 35, 36];
-let song = null, notes = [], steps = new Map(), longest = 4, panels = [], gutter = 40, barWidth = BAR, pxPerBeat = 16, selected = new Set(), anchor = 0;
+let zoom = 1, song = null, notes = [], steps = new Map(), longest = 4, panels = [], gutter = 40, barWidth = BAR, pxPerBeat = 16, selected = new Set(), anchor = 0;
 // `part` is what the synth plays, `wav` whether the WAV is playing; `at` is where the playhead rests, in quarter notes.
 let part = null, wav = false, at = 0, frame = 0, waiting = 0, followed = true;
 
@@ -212,11 +212,16 @@ const firstFrom = (beat) => {
   return low;
 };
 
+const roomNow = () => Math.max(120, element.clientWidth - gutter - 3);
+// In pixels: of a bar at first; of a quarter note when all of the song is in view, and when it is as wide as a browser draws.
+const plainWidth = () => Math.max(leastWidth(), roomNow() / song.bars);
+const leastScale = () => Math.max(4, roomNow() / (song.bars * 4));
+const mostScale = () => Math.max(plainWidth() / 4, Math.min(160, 1e6 / (song.bars * 4)));
 const draw = () => {
   element.classList.toggle("filled", Boolean(song));
   if (!song) return;
-  const room = Math.max(120, element.clientWidth - gutter - 3);
-  barWidth = Math.max(leastWidth(), room / song.bars);
+  const room = roomNow();
+  barWidth = Math.min(4 * mostScale(), Math.max(4 * leastScale(), plainWidth() * zoom));
   pxPerBeat = barWidth / 4;
   space.style.width = `${barWidth * song.bars}px`;
   element.style.setProperty("--bar", `${barWidth}px`);
@@ -232,7 +237,12 @@ const draw = () => {
   paint();
   showChosen();
   showHead();
+  zooms.show();
 };
+const zooms = encoreZoom({
+  scroller, out: $(".out"), into: $(".in"), now: () => pxPerBeat, least: leastScale, most: mostScale, place: () => (isPlaying() || at ? position() : -1),
+  set: (pixels) => { zoom = (4 * pixels) / plainWidth(); draw(); }, ready: () => Boolean(song),
+});
 
 // ---- Bars
 const pretty = (symbol) => symbol.replace(/^([A-G])b/, "$1♭").replace(/^([A-G])#/, "$1♯");
@@ -378,7 +388,7 @@ const update = () => {
   selected = new Set(song?.selected_bars ?? kept);
   if (song && !song.selected_bars && kept.length) props.value = { ...props.value, selected_bars: kept };
   if (song && !goesOn) {
-    if (before?.bars !== song.bars) { at = anchor = scroller.scrollLeft = 0; }
+    if (before?.bars !== song.bars) { zoom = 1; at = anchor = scroller.scrollLeft = 0; }
     desk().tempo = song.tempo;
     notes = unpack();
     longest = notes.reduce((most, note) => Math.max(most, note[2] - note[1]), 0);

@@ -2,6 +2,8 @@
 // Shared by every component. Installed once per page as window.encoreDraw.
 // What is drawn has notes, bars, drums (of drums alone), and for several parts `parts`: a list of {name, colour, drums}, of
 // which a note's fifth number is the index. `barlines` (in quarter notes) are where bars are not all of 4/4.
+// For editing, `ranges` (lowest and highest pitch, for each part) fix the rows, and view (in quarter notes, from and to) bounds
+// the notes that are drawn.
 if (!window.encoreDraw) {
   const SVG = "http://www.w3.org/2000/svg";
   const NAMES = ["C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B"];
@@ -31,27 +33,28 @@ if (!window.encoreDraw) {
     const others = [...new Set(notes.map((note) => note[0]))].filter((pitch) => !DRUMS.some(([known]) => known === pitch)).sort((a, b) => b - a);
     return [...others.map((pitch) => [pitch, drumName(pitch)]), ...DRUMS];
   };
+  const rowsBetween = (low, high) => Array.from({ length: high - low + 1 }, (_, index) => [high - index, pitchName(high - index)]);
   const pitchRows = (notes, fewest) => {
     const pitches = notes.map((note) => note[0]);
     let low = Math.min(...pitches, 127), high = Math.max(...pitches, 0);
     if (low > high) { low = 60; high = 72; }
     low -= 1; high += 1;
     while (high - low < fewest) { low -= 1; if (high - low < fewest) high += 1; }
-    const list = [];
-    for (let pitch = Math.min(127, high); pitch >= Math.max(0, low); pitch--) list.push([pitch, pitchName(pitch)]);
-    return list;
+    return rowsBetween(Math.max(0, low), Math.min(127, high));
   };
 
-  // What is drawn under one another: {notes, drums, part, lanes, y, height}. `heights` gives those of a melody, of drums, and
-  // of the parts in their order.
+  // What is drawn under one another: {notes, drums, part, index, lanes, y, height}. `heights` gives those of a melody, of drums,
+  // and of the parts in their order; or of one row, as `row` and `drumRow`.
   const GAP = 5;
   const panels = (value, heights, top) => {
     const list = value.parts
-      ? value.parts.map((part, index) => ({ part, notes: value.notes.filter((note) => note[4] === index), drums: part.drums, height: heights.parts[part.drums ? 2 : index] }))
+      ? value.parts.map((part, index) => ({ part, notes: value.notes.filter((note) => note[4] === index), drums: part.drums, height: heights.parts?.[part.drums ? 2 : index] }))
       : [{ part: null, notes: value.notes, drums: Boolean(value.drums), height: value.drums ? heights.drums : heights.melody }];
     let y = top;
-    for (const panel of list) {
-      panel.lanes = panel.drums ? drumRows(panel.notes) : pitchRows(panel.notes, value.parts ? 11 : 13);
+    for (const [index, panel] of list.entries()) {
+      panel.index = index;
+      panel.lanes = panel.drums ? drumRows(panel.notes) : value.ranges ? rowsBetween(...value.ranges[index]) : pitchRows(panel.notes, value.parts ? 11 : 13);
+      if (heights.row) panel.height = panel.lanes.length * (panel.drums ? heights.drumRow : heights.row);
       panel.laneHeight = panel.height / panel.lanes.length;
       panel.y = y;
       panel.seconds = Boolean(value.barlines);
@@ -101,10 +104,12 @@ if (!window.encoreDraw) {
     }
     const timing = off ? `, ${Math.round(Math.abs(offset) * 100)}% of a step ${offset < 0 ? "early" : "late"}` : "";
     make("title", {}, rect).textContent = `${drumName(pitch)}, ${panel.seconds ? "" : `${place(step / 4)}, `}velocity ${velocity}${timing}`;
+    return rect;
   };
 
-  // Fills `svg` (`width` px wide) with rows, bar lines, beats and notes; `fill` gives the colour at a beat. Returns the panels.
-  const roll = (svg, value, width, heights, top, fill) => {
+  // Fills `svg` (`width` px wide) with rows, bar lines, beats and notes; `fill` gives the colour at a beat; each(note, rect) is
+  // told of every note that is drawn. Returns the panels.
+  const roll = (svg, value, width, heights, top, fill, each = () => {}) => {
     const list = panels(value, heights, top), beatWidth = width / (value.bars * 4), stepWidth = beatWidth / 4;
     size(svg, width, list.bottom);
     for (const panel of list) {
@@ -120,15 +125,16 @@ if (!window.encoreDraw) {
       const gap = Math.min(1, laneHeight / 8);
       for (const note of panel.notes) {
         const [pitch, start, end] = note, lane = laneOf.get(pitch);
-        if (lane === undefined) continue;
+        if (lane === undefined || (value.view && (end < value.view[0] || start > value.view[1]))) continue;
         const colour = panel.part === null ? fill(start) : `var(--part-${panel.part.colour})`;
-        if (panel.drums) { hit(svg, panel, lane, note, stepWidth, colour); continue; }
+        if (panel.drums) { each(note, hit(svg, panel, lane, note, stepWidth, colour)); continue; }
         const rect = make("rect", {
           x: start * beatWidth + 0.75, y: y + lane * laneHeight + gap, width: Math.max(2, (end - start) * beatWidth - 1.5),
           height: Math.max(1.5, laneHeight - 2 * gap), rx: Math.min(2.5, laneHeight / 3), class: "note",
         }, svg);
         rect.style.fill = colour;
         make("title", {}, rect).textContent = panel.seconds ? pitchName(pitch) : `${pitchName(pitch)}, ${place(start)}`;
+        each(note, rect);
       }
     }
     return list;
@@ -167,5 +173,5 @@ if (!window.encoreDraw) {
     return `${what}: ${value.notes.length} ${value.drums ? "hits" : "notes"}, ${range}, ${value.bars} bars`;
   };
 
-  window.encoreDraw = { pitchName, pitchRows, roll, labels, mix, describe, make, size, cells, hit, lines, DRUMS };
+  window.encoreDraw = { pitchName, drumName, pitchRows, roll, labels, mix, describe, make, size, cells, hit, lines, DRUMS };
 }

@@ -1,5 +1,5 @@
 // The groove editor: two grooves of two bars, A and B, to be drawn, tapped on a pad or played with keys, and heard at once.
-// props.value is {current: "a" | "b", a: groove, b: groove}, a groove being {name, notes, bars} or null.
+// props.value is {current: "a" | "b", a: groove, b: groove}, a groove being {name, notes, bars} or null; sources too, see pattern.py.
 const $ = (selector) => element.querySelector(selector);
 const BARS = 2, STEPS = 16 * BARS, TOP = 22, SNARE = 38, TAP_VELOCITY = 100, COUNT_IN = 16, HISTORY = 40;
 const LANES = encoreDraw.DRUMS, LETTERS = { 36: "A", 38: "S", 42: "D", 46: "F", 45: "G", 48: "H", 50: "J", 49: "K", 51: "L" };
@@ -72,14 +72,16 @@ const showHead = () => {
 const say = (text) => { $(".spoken").textContent = text; };
 
 // ---- Changes: everything goes through change(), so that it can be undone and the server is told.
-const change = (name, edit) => {
+const change = (name, edit, isNew = false) => {
   history.push({ which: current(), groove: value?.[current()] ?? null });
   if (history.length > HISTORY) history.shift();
   edit();
-  store(name);
+  store(name, isNew);
 };
-const store = (name) => {
-  const groove = hits.size ? { name, notes: notesNow(), bars: BARS } : null;
+// What is made of a groove is from where that is from.
+const store = (name, isNew = false) => {
+  const sources = isNew ? null : value?.[current()]?.sources;
+  const groove = hits.size ? { name, notes: notesNow(), bars: BARS, ...(sources ? { sources } : {}) } : null;
   value = { ...value, current: current(), [current()]: groove };
   props.value = value;
   draw();
@@ -205,7 +207,7 @@ const finish = () => {
   hits = parse(value?.[current()]?.notes);
   if (taps.size && ended) {
     const overdub = $(".overdub").checked;
-    change("Tapped groove", () => { hits = new Map([...(overdub ? hits : []), ...taps]); });
+    change("Tapped groove", () => { hits = new Map([...(overdub ? hits : []), ...taps]); }, !overdub);
     say(`Recorded ${taps.size} taps`);
     trigger("recorded", { taps: taps.size, rhythm: onPad && !overdub });
   } else {

@@ -20,12 +20,13 @@ def groove_editor_value(a: Pattern | None, b: Pattern | None, current: str = "a"
 
 
 def _shown(clip: Pattern | None) -> dict[str, Any] | None:
-    return clip and {"name": clip["name"], "notes": clip["notes"], "bars": clip["bars"]}
+    return clip and {key: clip[key] for key in ("name", "notes", "bars", "sources") if key in clip}
 
 
 class GrooveEditor(gr.HTML):
-    """The editor. Its value is {"current", "a", "b"}, a and b being {"name", "notes", "bars"} or None, and comes from the
-    browser: check it. Its event `recorded` carries `taps` (how many) and `rhythm` (True where no single drum was played).
+    """The editor. Its value is {"current", "a", "b"}, a and b being {"name", "notes", "bars"} or None, with the "sources" of
+    a clip that has some, and comes from the browser: check it. Its event `recorded` carries `taps` (how many) and `rhythm`
+    (True where no single drum was played).
 
     `desk` names the tab whose tempo it plays by.
     """

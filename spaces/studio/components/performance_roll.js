@@ -4,11 +4,11 @@
 const $ = (selector) => element.querySelector(selector);
 const compact = props.compact, scroller = $(".scroller"), space = $(".space"), canvas = $("canvas.roll"), names = $("svg.names");
 const playButton = $(".play"), clock = $(".clock"), loop = $(".loop input"), sound = $("audio"), playhead = $(".playhead"), tip = $(".tip");
-const DESK = "performance", AXIS = compact ? 0 : 20, ZOOMS = [6, 12, 24, 48, 96, 192], LOWEST = 21, HIGHEST = 108;
+const DESK = "performance", AXIS = compact ? 0 : 20, MOST = 240, LOWEST = 21, HIGHEST = 108;
 // How much music must lie ahead of what is heard, in seconds: to begin, to go on, and to begin again after a wait.
 const LEAD = { begin: 2, go: 1, again: 3 };
 Object.assign(encore.desk(DESK), { tempo: 60, program: 0 });
-let shown = null, notes = [], steps = new Map(), longest = 0, panel = null, gutter = 34, zoom = compact ? 0 : 3, pxPerSecond = 48, colours = new Map(), velocityColours = [];
+let shown = null, notes = [], steps = new Map(), longest = 0, panel = null, gutter = 34, wanted = compact ? 6 : 48, pxPerSecond = 48, colours = new Map(), velocityColours = [];
 // `part` is what the synth plays, `wav` whether the WAV is playing, `stalled` whether it waits for more music, `listening`
 // the run that is heard, or not, as a person or it itself has decided; `at` is where the playhead rests, in seconds; `followed`: the view goes along.
 let part = null, wav = false, stalled = false, listening = null, at = 0, frame = 0, waiting = 0, followed = true, spokenAt = 0;
@@ -241,11 +241,11 @@ const describe = () => {
   return `Piano roll: ${notes.length} note${notes.length > 1 ? "s" : ""} in ${front().toFixed(1)} seconds, ${encoreDraw.pitchName(Math.min(...pitches))} to ${encoreDraw.pitchName(Math.max(...pitches))}${loudness}`;
 };
 const fit = () => Math.max(60, element.clientWidth - gutter - 3);
+const leastScale = () => fit() / Math.max(1, length());
+const mostScale = () => Math.max(leastScale(), Math.min(MOST, 1e6 / length())); // no wider than a browser draws
 const scaleNow = () => {
   const room = fit();
-  pxPerSecond = Math.max(ZOOMS[zoom], room / Math.max(1, length()));
-  // Wider than any browser draws: zoom further out.
-  pxPerSecond = Math.min(pxPerSecond, Math.max(1e6 / length(), room / length()));
+  pxPerSecond = Math.min(mostScale(), Math.max(wanted, leastScale()));
   space.style.width = `${Math.max(room, Math.ceil(pxPerSecond * length()))}px`;
 };
 const draw = () => {
@@ -262,18 +262,12 @@ const draw = () => {
   readColours();
   paint();
   showHead();
-  $(".out").disabled = zoom === 0 || pxPerSecond > ZOOMS[zoom];
-  $(".in").disabled = zoom === ZOOMS.length - 1;
+  zooms.show();
 };
-const zoomBy = (by) => {
-  const middle = (isPlaying() || at ? position() * pxPerSecond : scroller.scrollLeft + fit() / 2) / pxPerSecond;
-  const before = pxPerSecond, inView = middle * before - scroller.scrollLeft;
-  do zoom += by; while (by > 0 && zoom < ZOOMS.length - 1 && ZOOMS[zoom] <= before);
-  zoom = Math.min(ZOOMS.length - 1, Math.max(0, zoom));
-  draw();
-  scroller.scrollLeft = middle * pxPerSecond - inView;
-  repaint();
-};
+const zooms = encoreZoom({
+  scroller, out: $(".out"), into: $(".in"), now: () => pxPerSecond, least: leastScale, most: mostScale,
+  place: () => (isPlaying() || at ? position() : -1), set: (pixels) => { wanted = pixels; draw(); repaint(); }, ready: () => Boolean(shown),
+});
 
 // ---- Pointing at notes
 const noteAt = (event) => {
@@ -361,8 +355,6 @@ const update = () => {
 };
 
 playButton.addEventListener("click", toggle);
-$(".out").addEventListener("click", () => zoomBy(-1));
-$(".in").addEventListener("click", () => zoomBy(1));
 sound.addEventListener("play", () => document.querySelectorAll("audio").forEach((other) => other !== sound && other.pause()));
 // Something else plays, or the end.
 sound.addEventListener("pause", () => {

@@ -1,13 +1,15 @@
-// The roll: draws props.value; plays its WAV when it has one (result), else the notes on the built-in synth (slot).
+// The roll: draws props.value; plays its WAV when it has one (result), else the notes on the built-in synth (slot, or while it is
+// edited; the scripts piano_roll_*.js that follow this one where it can be edited set `editor`).
 const $ = (selector) => element.querySelector(selector);
 const compact = props.compact, scroller = $(".scroller"), drawing = $("svg.roll"), names = $("svg.names");
 const playButton = $(".play"), clock = $(".clock"), loop = $(".loop input"), sound = $("audio"), playhead = $(".playhead");
-let part = null, shown = null, frame = 0, pxPerBeat = 1;
-const HEIGHTS = compact ? { melody: 104, drums: 126, parts: [66, 46, 99] } : { melody: 300, drums: 270, parts: [190, 112, 153] };
+let part = null, shown = null, frame = 0, pxPerBeat = 1, zoom = 1, editor = null;
+const HEIGHTS = compact ? { melody: 118, drums: 118, parts: [66, 46, 99] } : { melody: 300, drums: 270, parts: [190, 112, 153] };
 element.classList.toggle("large", !compact);
 
 const beatsToSeconds = (beats) => (beats * 60) / (shown?.tempo ?? 120);
-const hasSound = () => Boolean(shown?.wav);
+const editing = () => Boolean(editor?.active);
+const hasSound = () => Boolean(shown?.wav) && !editing();
 const isPlaying = () => (hasSound() ? !sound.paused : part !== null && encore.isPlaying(part));
 
 const showState = () => {
@@ -25,7 +27,12 @@ const placePlayhead = (beat) => {
   if (x < scroller.scrollLeft || x > scroller.scrollLeft + scroller.clientWidth - 40) scroller.scrollLeft = Math.max(0, x - 40);
 };
 
-let synthStart = 0;
+const beatNow = () => {
+  if (hasSound()) return Math.min(shown.bars * 4, (sound.currentTime * shown.tempo) / 60);
+  if (!part || !isPlaying()) return 0;
+  const beat = part.from + (part.at + Math.max(0, (encore.now() - part.time) / encore.stepSeconds())) / 4;
+  return Math.min(shown.bars * 4, Math.max(0, beat));
+};
 const follow = () => {
   cancelAnimationFrame(frame);
   if (!shown || !isPlaying()) { playhead.hidden = !hasSound() || !sound.currentTime; return; }
@@ -33,11 +40,10 @@ const follow = () => {
   if (hasSound()) {
     const end = beatsToSeconds(shown.bars * 4);
     if (loop.checked && sound.currentTime >= end) sound.currentTime -= end;
-    placePlayhead(Math.min(shown.bars * 4, (sound.currentTime * shown.tempo) / 60));
+    placePlayhead(beatNow());
     clock.textContent = `${format(Math.min(end, sound.currentTime))} / ${format(end)}`;
   } else {
-    const beat = (part.at + Math.max(0, (encore.now() - part.time) / encore.stepSeconds())) / 4;
-    placePlayhead(Math.min(shown.bars * 4, Math.max(0, beat)));
+    placePlayhead(beatNow());
   }
   frame = requestAnimationFrame(follow);
 };
@@ -46,10 +52,14 @@ const toggle = () => {
   if (!shown) return;
   if (isPlaying()) { hasSound() ? sound.pause() : encore.stop(); return; }
   if (hasSound()) { encore.stop(); sound.play(); return; }
-  const steps = encore.bySteps(shown.notes);
+  playSynth(editing() ? editor.from() : 0);
+};
+// From a sixteenth step on; of what is edited every note is heard as it is by then.
+const playSynth = (from) => {
+  const first = Math.round(from * 4), own = first / 4, fixed = editing() ? null : encore.bySteps(shown.notes);
   part = {
-    desk: props.desk, drums: shown.drums, parts: shown.parts, loop: false, stepsPerLoop: shown.bars * 16, at: 0, time: encore.now(),
-    notesAt: (step) => steps.get(step) ?? [],
+    desk: props.desk, drums: shown.drums, parts: shown.parts, loop: editing() && loop.checked, stepsPerLoop: shown.bars * 16 - first, at: 0, time: encore.now(), from: own,
+    notesAt: (step) => ((fixed ?? editor.steps()).get(first + step) ?? []).map(([pitch, start, end, ...rest]) => [pitch, start - own, end - own, ...rest]),
     onStep: (step, time) => { part.at = step; part.time = time; },
     onStop: () => { part = null; showState(); follow(); },
   };
@@ -66,18 +76,24 @@ const barWidth = ({ bars, drums, parts, barlines }) => {
   return parts && bars <= 64 ? 96 : 56;
 };
 
+const gutterOf = (value) => (value.drums || value.parts?.some((part) => part.drums) ? 74 : 40);
+const roomFor = (value) => Math.max(120, element.clientWidth - gutterOf(value) - 2);
+// In pixels per quarter note: everything in view; as it is at first; no wider than a browser draws.
+const leastScale = () => (shown ? roomFor(shown) / (shown.bars * 4) : 1);
+const plainScale = () => Math.max(leastScale(), ((editing() ? Math.max(barWidth(shown), editor.barWidth()) : barWidth(shown)) / 4));
+const mostScale = () => Math.max(plainScale(), Math.min(240, 1e5 / (shown.bars * 4)));
+
 const draw = () => {
-  const value = shown;
+  const value = editing() ? editor.value() : shown;
   element.classList.toggle("filled", Boolean(value));
   if (!value) return;
-  const gutter = value.drums || value.parts?.some((part) => part.drums) ? 74 : 40, top = compact && value.bars <= 4 ? 0 : compact ? 14 : 18;
-  const room = Math.max(120, element.clientWidth - gutter - 2);
-  const width = Math.max(room, value.bars * barWidth(value));
-  pxPerBeat = width / (value.bars * 4);
+  const gutter = gutterOf(value), top = editing() ? 22 : compact && value.bars <= 4 ? 0 : compact ? 14 : 18;
+  pxPerBeat = Math.min(mostScale(), Math.max(leastScale(), plainScale() * zoom));
+  const width = pxPerBeat * value.bars * 4;
   const segments = value.segments ?? [];
   const shareAt = (beat) => { let share = value.share ?? 0; for (const s of segments) if (beat >= s.bar * 4 - 1e-6) share = s.share; return share; };
   const fill = (beat) => (value.colour ? `var(--clip-${value.colour})` : encoreDraw.mix(shareAt(beat)));
-  const panels = encoreDraw.roll(drawing, value, width, HEIGHTS, top, fill);
+  const panels = encoreDraw.roll(drawing, value, width, editing() ? editor.heights() : HEIGHTS, top, fill, editor?.each);
   encoreDraw.labels(names, panels, gutter, top);
   drawing.setAttribute("aria-label", encoreDraw.describe(value));
   if (top) {
@@ -95,11 +111,20 @@ const draw = () => {
     }
   }
   playhead.style.height = `${panels.bottom}px`;
+  if (editing()) editor.drawn(panels, top);
+  zooms.show();
 };
+const zooms = encoreZoom({
+  scroller, out: $(".out"), into: $(".in"), now: () => pxPerBeat, least: leastScale, most: mostScale, place: beatNow,
+  set: (pixels) => { zoom = pixels / plainScale(); draw(); }, ready: () => Boolean(shown),
+});
 
 const update = () => {
+  if (editing()) return; // what comes from the server waits
   if (part) encore.stop();
+  const before = shown;
   shown = props.value && props.value.notes ? props.value : null;
+  const same = before && shown && before.bars === shown.bars && JSON.stringify(before.notes) === JSON.stringify(shown.notes);
   $(".title").textContent = shown ? shown.title : props.slot;
   $(".detail").textContent = shown ? shown.detail ?? "" : "";
   playButton.disabled = !shown || !shown.notes.length;
@@ -121,13 +146,15 @@ const update = () => {
   if (hasSound()) { sound.src = shown.wav.url; clock.textContent = `0:00 / ${format(beatsToSeconds(shown.bars * 4))}`; }
   else sound.removeAttribute("src");
   playhead.hidden = true;
-  scroller.scrollLeft = 0;
+  if (!same) { zoom = 1; scroller.scrollLeft = 0; }
+  $(".zoom").hidden = compact || !shown;
+  editor?.offer();
   draw();
   showState();
 };
 const renew = () => {
   update();
-  if (!shown?.play || !hasSound()) return;
+  if (editing() || !shown?.play || !hasSound()) return;
   encore.stop();
   sound.play().catch(() => {}); // a browser may want a click first
 };

@@ -7,6 +7,8 @@ const shows = { wave: props.pictures.includes("wave"), mel: props.pictures.inclu
 // `sounds` are the audio elements by the key of their take; `place` is where the playhead rests, a share of the sound.
 let shown = null, takes = new Map(), chosen = null, sounds = new Map(), place = 0, ticking = 0, runId = null, history = [], looked = null;
 element.classList.toggle("large", !props.compact);
+// As high while it is empty as the pictures that come, with what is below them.
+if (props.compact) $(".empty").style.minHeight = `${shows.mel ? HEIGHTS.mel + 40 + (shows.wave ? HEIGHTS.wave + 6 : 0) : HEIGHTS.wave + 19}px`;
 waveCanvas.hidden = !shows.wave;
 melCanvas.hidden = !shows.mel;
 $(".legend i").style.background = encoreSound.GRADIENT;

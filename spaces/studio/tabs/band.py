@@ -9,19 +9,22 @@ from typing import Any
 
 import actions
 import band as bands
+import band_calls
 import band_examples
 import gradio as gr
 import pattern as patterns
 import validate
 from actions import MODEL_QUEUE, RENDER_QUEUE, in_sentences
-from band import Bandstand, Song, Style, Wish
+from band import Bandstand, Song, Style, StyleFile, Wish
 from components import band_tracks
 from components.band_roll import BandRoll, band_roll_value
 from components.chord_editor import PRESETS, ChordEditor, chord_editor_value
 from components.mixer import Mixer, mixer_value
 from components.piano_roll import PianoRoll
 
-from .parts import PRIVATE, SESSION_SECONDS, Desk, Music, chance_controls, heading, report_text
+from hub_models.clips import MIDI, Clip
+
+from .parts import PRIVATE, SESSION_SECONDS, Desk, chance_controls, heading, plain, report_text, send_menu
 
 TITLE = "Band"
 LETTERS = "AB"
@@ -111,12 +114,7 @@ def build(stand: Bandstand) -> Desk | None:
                 "WAV: what you hear. MIDI: every instrument on a track of its own, and the chords as markers.",
                 elem_classes="quiet",
             )
-            with gr.Row(elem_classes="again"):
-                to_grooves = gr.Button("Drums to Grooves", interactive=False, size="sm", elem_id="band-to-grooves")
-                to_morph = gr.Button("Drums to Morph", interactive=False, size="sm", elem_id="band-to-morph")
-                to_performer = gr.Button("To Performer", interactive=False, size="sm", elem_id="band-to-performer")
-                to_vocoder = gr.Button("To Vocoder", interactive=False, size="sm", elem_id="band-to-vocoder")
-                to_jukebox = gr.Button("To Jukebox", interactive=False, size="sm", elem_id="band-to-jukebox")
+            menu = send_menu("band-")
             with gr.Column(elem_classes="sound"):
                 tempo = gr.Slider(
                     validate.MIN_TEMPO, validate.MAX_TEMPO, value=TEMPO, step=1, label="Tempo (beats per minute)",
@@ -125,8 +123,7 @@ def build(stand: Bandstand) -> Desk | None:
                 chance = chance_controls("band-")
 
     seed = chance[1]
-    taken = [again, to_grooves, to_morph, to_performer, to_vocoder, to_jukebox]
-    made = [song, roll, mixer, chords, seed, *taken]
+    made = [song, roll, mixer, chords, seed, again]
     filled = [output for slot in slots for output in slot.outputs]
     founds = [slot.found for slot in slots]
     how = [model, chords, way, *founds, *chance, tempo, lock_style, lock_chords, song, mixer, *sliders]
@@ -156,10 +153,12 @@ def build(stand: Bandstand) -> Desk | None:
         """Values for `made`."""
         with brakes.running(request.session_hash, progress) as report:
             song = stand.make(model, wish, song, report)
+            if not song.arrangement.tracks:
+                raise validate.StudioError("The band plays nothing here: try another seed, style or temperature.")
             report(0.85, "Rendering")
             roll, mixer = _shown(stand, song, mix, tempo)
         editor = chord_editor_value(bands.progression_text(song.arrangement.chords), song.num_bars)
-        return (song, roll, mixer, editor, wish.seed, *[gr.Button(interactive=True)] * len(taken))
+        return song, roll, mixer, editor, wish.seed, gr.Button(interactive=True)
 
     @in_sentences
     def on_make(request: gr.Request, progress=gr.Progress(), *given):
@@ -251,36 +250,50 @@ def build(stand: Bandstand) -> Desk | None:
 
     model.input(on_model, [model], [*filled, *sliders, no_sliders], show_progress="hidden", **PRIVATE)
 
-    def take(clip: patterns.Pattern, model: str) -> tuple:
-        """Values for the outputs of style A: the bars of a clip from another tab."""
-        from hub_models import midi
+    def take(clip: Clip, model: str, shown: dict[str, Any]) -> tuple:
+        """Values for the outputs of style A and for the chords: the bars of a clip, and its chords if they are known."""
+        answer = stand.read(model, clip.data, clip.name, file=StyleFile(clip.data, clip.id))
+        editor, said = _chords_of(clip, shown)
+        return (*_fill("A", answer["styles"], _report(answer) + said), editor)
 
-        answer = stand.read(model, midi.to_bytes(patterns.to_midi(clip)), clip["name"])
-        return tuple(_fill("A", answer["styles"], _report(answer)))
+    def give(song: Song, tempo: Any, mix: dict) -> Clip:
+        return band_calls.clip_of(stand, song, validate.tempo(tempo), mix)
 
     def warm_up():
         """Loads the model while the person still looks at the chords."""
         for name in names[:1]:
             stand.load(name)
 
-    def perform(song: Song, tempo: Any, mix: dict) -> Music:
-        """The song as it is heard: at its tempo, without what is muted."""
-        tempo = validate.tempo(tempo)
-        music = stand.midi(song, tempo)
-        keys = [track["key"] for track in band_tracks.tracks_of(music, tempo)]
-        heard = band_tracks.only(music, set(band_tracks.audible(keys, mix)))
-        return Music(heard, song.title, song.num_bars * patterns.BEATS_PER_BAR * 60.0 / tempo)
-
     return Desk(
-        TITLE, song,
-        {
-            "Grooves": to_grooves, "Morph": to_morph, "Performer": to_performer, "Vocoder": to_vocoder,
-            "Jukebox": to_jukebox,
-        },
-        take, [model], slots[0].outputs,
-        in_sentences(warm_up), lambda song: bands.drums(stand.midi(song, TEMPO), song, TEMPO),
-        perform=perform, performed_with=[tempo, mixer],
+        TITLE, song, give, [tempo, mixer], reads, take, [model, chords], [*slots[0].outputs, chords], menu,
+        in_sentences(warm_up),
     )  # fmt: skip
+
+
+def reads(clip: Clip) -> str | None:
+    """What the tab does with a clip."""
+    if clip.kind != MIDI or not clip.has_notes or _is_alone(clip):
+        return None
+    most = f", the first {bands.MAX_STYLES} kept" if (clip.bars or 0) > bands.MAX_STYLES else ""
+    return f"the style of one of its bars{most}{'; and its chords' if clip.chords else ''}"
+
+
+def _is_alone(clip: Clip) -> bool:
+    """Whether a clip that was made here has one instrument, and so no bar of a band: one track besides that of the tempo."""
+    return bool(clip.origin.calls) and not clip.has_drums and int.from_bytes(clip.data[10:12], "big") <= 2
+
+
+def _chords_of(clip: Clip, shown: dict[str, Any]) -> tuple[Any, str]:
+    """What the chord editor is to show when a clip comes, and what is said of it."""
+    if not clip.chords:
+        return gr.skip(), ""
+    chords = [list(symbols) or ["N.C."] for symbols in clip.chords[: validate.MAX_SONG_BARS]]
+    text = bands.progression_text(chords)
+    try:
+        bands.progression(text, len(chords))
+    except ValueError as error:
+        return gr.skip(), f"\n\nIts chords were left out: {plain(str(error))}"
+    return chord_editor_value(text, len(chords)), f"\n\nIts chords came along: {plain(text)}"
 
 
 def _slot(letter: str, name: str) -> Slot:
@@ -325,7 +338,8 @@ def _connect_slot(stand: Bandstand, slot: Slot, model: gr.Dropdown, chance: list
 
     @in_sentences
     def on_upload(name, path, progress=gr.Progress()):
-        answer = stand.read(name, path, Path(path).stem, progress)
+        content = Path(path).read_bytes()
+        answer = stand.read(name, content, Path(path).stem, progress, StyleFile(content))
         return _fill(letter, answer["styles"], _report(answer))
 
     @in_sentences

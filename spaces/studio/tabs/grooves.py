@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import actions
 import examples
 import gradio as gr
 import grooves
+import origins
 import pattern as patterns
 import validate
 from actions import MODEL_QUEUE, RENDER_QUEUE, in_sentences
 from components.groove_editor import GROOVES, GrooveEditor, groove_editor_value
-from components.piano_roll import PianoRoll
-from engine import Engine, ModelEntry
+from components.piano_roll import PianoRoll, edited_clip
+from engine import Engine, ModelEntry, _silent
+from origins import given
 from pattern import Pattern
 
-from .parts import PRIVATE, SESSION_SECONDS, Desk, chance_controls, heading, perform_clip, report_text, result_value
+from .parts import PRIVATE, SESSION_SECONDS, Desk, chance_controls, heading, plain, report_text, result_value, send_menu
+
+if TYPE_CHECKING:
+    from hub_models import Clip
 
 TITLE = "Grooves"
 TEMPO = 100
@@ -107,31 +112,26 @@ def build(engine: Engine) -> Desk:
                     label="Beat",
                     desk="grooves",
                     loop=True,
+                    editable=True,
                 )
                 gr.Markdown(
                     "Darker and taller: harder. Beside its step, which is dashed then: early or late.", elem_classes="quiet"
                 )
                 with gr.Row(elem_classes="again"):
                     use = [_use(name) for name in GROOVES]
-                    send = gr.Button("To Morph", interactive=False, size="sm", min_width=80, elem_id="to-morph")
-                    to_vocoder = gr.Button(
-                        "To Vocoder", interactive=False, size="sm", min_width=80, elem_id="groove-to-vocoder"
-                    )
-                    to_jukebox = gr.Button(
-                        "To Jukebox", interactive=False, size="sm", min_width=80, elem_id="groove-to-jukebox"
-                    )
+                    menu = send_menu("groove-")
                 at_once = gr.Checkbox(True, label="Play new beats at once", elem_id="play-at-once")
 
     seed = chance[1]
-    taken = [*use, send, to_vocoder, to_jukebox]
-    made = [result, roll, seed, *taken]
+    made = [result, roll, seed, *use]
     how = [*chance, tempo, at_once]
     filled = [editor, found, window, example, report]
 
-    def finish(clip: Pattern, seed: int, tempo: float, at_once: bool) -> tuple:
-        """Values for `made`."""
-        value = result_value(clip, tempo, 0, play=bool(at_once))
-        return (clip, value, seed, *[gr.Button(interactive=True)] * len(taken))
+    def finish(clip: Pattern, seed: Any, tempo: float, at_once: bool, action: str, calls: list, sources: list[str]) -> tuple:
+        """Values for `made`; for the last three see `origins.record`. What is silent is shown, and goes nowhere."""
+        value, heard = result_value(clip, tempo, 0, play=bool(at_once)), not patterns.is_silent(clip)
+        kept = origins.record(clip, (tempo, 0), action, calls, sources) if heard else None
+        return (kept, value, seed, *[gr.Button(interactive=heard)] * len(use))
 
     def need(what: str) -> str:
         """The name of the model that puts `what` back."""
@@ -141,39 +141,62 @@ def build(engine: Engine) -> Desk:
 
     @in_sentences
     def on_humanize(value, keep_hits, amount, temperature, seed, keep, tempo, at_once, progress=gr.Progress()):
-        name, share = need(HUMANIZE), validate.amount(amount / 100)
-        seed = actions.choose_seed(seed, keep)
-        temperature = validate.temperature(temperature)
-        clip = engine.humanize(name, _shown(value), bool(keep_hits), share, temperature, seed, progress)
-        return finish(clip, seed, tempo, at_once)
+        name, clip = need(HUMANIZE), _shown(value)
+        told = {
+            "keep_hits": bool(keep_hits),
+            "amount": validate.amount(amount / 100),
+            **actions.drawn(temperature, seed, keep),
+        }
+        felt = engine.humanize(name, clip, **told, report=progress)
+        return finish(
+            felt, told["seed"], tempo, at_once, f"Humanize {clip['name']}",
+            [("/humanize", {"model": name, "clip": given(clip), **told})], origins.sources_of(clip),
+        )  # fmt: skip
+
+    def play_kit(value, temperature, seed, keep, tempo, at_once, report) -> tuple:
+        name, clip, drawn = need(TAP), _shown(value), actions.drawn(temperature, seed, keep)
+        beat = engine.full_kit(name, clip, **drawn, report=report)
+        return finish(
+            beat, drawn["seed"], tempo, at_once, f"Play {clip['name']} on a full kit",
+            [("/full_kit", {"model": name, "clip": given(clip), **drawn})], origins.sources_of(clip),
+        )  # fmt: skip
 
     @in_sentences
     def on_kit(value, temperature, seed, keep, tempo, at_once, progress=gr.Progress()):
-        seed = actions.choose_seed(seed, keep)
-        clip = engine.full_kit(need(TAP), _shown(value), validate.temperature(temperature), seed, progress)
-        return finish(clip, seed, tempo, at_once)
+        return play_kit(value, temperature, seed, keep, tempo, at_once, progress)
 
     @in_sentences
     def on_recorded(value, answer, temperature, seed, keep, tempo, at_once, event: gr.EventData):
         if not (answer and models[TAP] and (event._data or {}).get("rhythm")):
             return [gr.skip()] * len(made)
-        seed = actions.choose_seed(seed, keep)
-        clip = engine.full_kit(need(TAP), _shown(value), validate.temperature(temperature), seed)
-        return finish(clip, seed, tempo, at_once)
+        return play_kit(value, temperature, seed, keep, tempo, at_once, _silent)
 
     @in_sentences
     def on_hats(value, temperature, seed, keep, tempo, at_once, progress=gr.Progress()):
-        seed = actions.choose_seed(seed, keep)
-        clip = engine.add_hats(need(HATS), _shown(value), validate.temperature(temperature), seed, progress)
-        return finish(clip, seed, tempo, at_once)
+        name, clip, drawn = need(HATS), _shown(value), actions.drawn(temperature, seed, keep)
+        beat = engine.add_hats(name, clip, **drawn, report=progress)
+        return finish(
+            beat, drawn["seed"], tempo, at_once, f"Add hi-hats to {clip['name']}",
+            [("/add_hats", {"model": name, "clip": given(clip), **drawn})], origins.sources_of(clip),
+        )  # fmt: skip
 
     @in_sentences
     def on_morph(value, steps, temperature, seed, keep, tempo, at_once, progress=gr.Progress()):
-        name, steps = need(HUMANIZE), validate.steps(steps)
-        seed = actions.choose_seed(seed, keep)
+        name, steps, drawn = need(HUMANIZE), validate.steps(steps), actions.drawn(temperature, seed, keep)
         start, end = (_groove(value, which) for which in GROOVES)
-        clip = engine.interpolate(name, start, end, steps, validate.temperature(temperature), seed, progress)
-        return finish(clip, seed, tempo, at_once)
+        piece = engine.interpolate(name, start, end, steps, **drawn, report=progress)
+        arguments = {"model": name, "start": given(start), "end": given(end), "steps": steps, **drawn}
+        return finish(
+            piece, drawn["seed"], tempo, at_once, f"Morph {start['name']} into {end['name']}",
+            [("/interpolate", arguments)], origins.sources_of(start, end),
+        )  # fmt: skip
+
+    @in_sentences
+    def on_edited(edited, result, tempo, at_once):
+        if not result:
+            raise validate.StudioError("There is no beat yet.")
+        sources = origins.sources_as_result(result)
+        return finish(edited_clip(edited, result), gr.skip(), tempo, at_once, f"Edit {result['name']}", [], sources)
 
     @in_sentences
     def on_sound(clip, tempo):
@@ -185,6 +208,7 @@ def build(engine: Engine) -> Desk:
     editor.recorded(on_recorded, [editor, answer, *how], made, **model_run)
     hats.click(on_hats, [editor, *how], made, **model_run)
     morph.click(on_morph, [editor, steps, *how], made, **model_run)
+    roll.edited(on_edited, [roll, result, tempo, at_once], made, show_progress_on=roll, **RENDER_QUEUE, **PRIVATE)
     tempo.release(
         on_sound, [result, tempo], [roll], show_progress="minimal", trigger_mode="always_last", **RENDER_QUEUE, **PRIVATE
     )
@@ -230,17 +254,25 @@ def build(engine: Engine) -> Desk:
         def on_reuse(value, clip):
             if not clip:
                 raise validate.StudioError("There is no beat yet.")
-            return fill(value, patterns.split(clip, grooves.BARS), "", which)
+            parts = origins.from_sources(patterns.split(clip, grooves.BARS), origins.sources_as_result(clip))
+            return fill(value, parts, "", which)
 
         return in_sentences(on_reuse)
 
     for button, which in zip(use, GROOVES, strict=True):
         button.click(reuse(which), [editor, result], filled, show_progress="hidden", **PRIVATE)
 
-    def take(clip: Pattern, value: Any) -> tuple:
-        """Values for `filled`: the drums of a clip from another tab, as groove A."""
-        parts = [part for part in patterns.split(patterns.drums_of(clip), grooves.BARS) if part["notes"]]
-        return fill(value, [_as_heard(part) for part in parts], "", "a")
+    def reads(clip: Clip) -> str | None:
+        return f"its drums, {grooves.BARS} bars at a time" if clip.kind == "midi" and clip.has_drums else None
+
+    def take(clip: Clip, value: Any, result: Pattern | None, tempo_now: float) -> tuple:
+        """Values for `filled`, the tempo and the roll: the drums of a clip as groove A, at its tempo."""
+        answer = grooves.read(clip.data)
+        report = f"From “{plain(clip.name)}”: {reads(clip)}. {report_text(answer)}"
+        brought = fill(value, origins.from_clip(answer["clips"], clip), report, "a")
+        new_tempo = validate.nearest_tempo(clip.tempo or tempo_now)
+        shown = result_value(result, new_tempo, 0) if result and new_tempo != tempo_now else gr.skip()
+        return (*brought, new_tempo, shown)
 
     def warm_up():
         """Loads what answers taps while the rhythm is still being tapped."""
@@ -248,9 +280,9 @@ def build(engine: Engine) -> Desk:
             engine.load(name)
 
     return Desk(
-        TITLE, result, {"Morph": send, "Vocoder": to_vocoder, "Jukebox": to_jukebox}, take, [editor], filled,
-        in_sentences(warm_up),
-        perform=perform_clip, performed_with=[tempo],
+        TITLE, result, lambda made, tempo: origins.to_clip(made, tempo, 0), [tempo],
+        reads=reads, take=take, inputs=[editor, result, tempo], outputs=[*filled, tempo, roll], menu=menu,
+        opened=in_sentences(warm_up),
     )  # fmt: skip
 
 
@@ -274,13 +306,13 @@ def _use(name: str) -> gr.Button:
 
 def _groove(value: Any, which: str) -> Pattern:
     """Groove A or B of the editor as a clip; the editor's value comes from the browser."""
-    given = value.get(which) if isinstance(value, dict) else None
-    if not given:
+    brought = value.get(which) if isinstance(value, dict) else None
+    if not brought:
         raise validate.StudioError(f"Groove {which.upper()} is empty: tap, draw or upload one, or pick an example.")
-    clip = patterns.check({**given, "drums": True} if isinstance(given, dict) else given, f"Groove {which.upper()}")
+    clip = patterns.check({**brought, "drums": True} if isinstance(brought, dict) else brought, f"Groove {which.upper()}")
     if clip["bars"] != grooves.BARS:
         raise validate.StudioError(f"Groove {which.upper()} has {clip['bars']} bars; grooves here have {grooves.BARS}.")
-    return clip
+    return {**clip, "sources": origins.checked_sources(brought.get("sources"))}
 
 
 def _shown(value: Any) -> Pattern:
@@ -298,8 +330,3 @@ def _put(value: Any, clip: Pattern, which: str | None = None) -> dict[str, Any]:
     which = which or _which(value)
     others = {name: value.get(name) if isinstance(value, dict) else None for name in GROOVES}
     return {**others, which: groove_editor_value(clip, None)["a"], "current": which}
-
-
-def _as_heard(clip: Pattern) -> Pattern:
-    """Drums of any pitches on the nine of the kit."""
-    return {**clip, "notes": grooves.to_notes(grooves.from_notes(clip["notes"], clip["bars"]))}

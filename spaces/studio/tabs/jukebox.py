@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import actions
 import gradio as gr
 import jukebox_examples as examples
 import jukebox_songs as songs
+import sound as sounds
 import validate
-from actions import MODEL_QUEUE, RENDER_QUEUE, Stopped, in_sentences
+from actions import LONG_QUEUE, RENDER_QUEUE, Stopped, in_sentences
 from components.jukebox_candidates import JukeboxCandidates
 from components.jukebox_view import JukeboxView
 from jukebox_models import BUNDLED, LEVEL_NAMES, MAX_SECONDS, MIN_SECONDS, TEMPERATURES, JukeboxEntry
@@ -20,7 +21,10 @@ from sound import Sound
 
 from . import jukebox_prompt
 from .jukebox_bench import MAKE, UPSAMPLE, Bench
-from .parts import PRIVATE, SESSION_SECONDS, Desk, Music, as_list, as_sound, heading, plain, seed_controls
+from .parts import PRIVATE, SESSION_SECONDS, Desk, as_list, heading, plain, seed_controls, send_menu
+
+if TYPE_CHECKING:
+    from hub_models import Clip
 
 TITLE = "Jukebox"
 SECONDS, CANDIDATES = 10, 2
@@ -35,6 +39,8 @@ def build(jukeboxes: Jukeboxes) -> Desk | None:
         return None
     entries = list(jukeboxes.entries.values())
     first = entries[0]
+    offered = examples.known(first.artists, first.genres)
+    song = examples.SONGS[offered[0]] if offered else examples.Example("", "")
     brakes = actions.Brakes()
 
     with gr.Row(elem_classes="stage"):
@@ -46,16 +52,16 @@ def build(jukeboxes: Jukeboxes) -> Desk | None:
                     value=first.name, label="Model", visible=len(entries) > 1, elem_id="jukebox-model",
                 )  # fmt: skip
                 example = gr.Dropdown(
-                    examples.known(first.artists, first.genres), value=None, label="Example", elem_id="jukebox-example",
-                    visible=bool(examples.known(first.artists, first.genres)),
+                    offered, value=next(iter(offered), None), label="Example", elem_id="jukebox-example",
+                    visible=bool(offered),
                 )  # fmt: skip
                 with gr.Row(elem_classes="part"):
-                    artist = _name_box("Artist", "artist", first.offered("artist"))
-                    genre = _name_box("Genre", "genre", first.offered("genre"))
+                    artist = _name_box("Artist", "artist", first.offered("artist"), song.artist)
+                    genre = _name_box("Genre", "genre", first.offered("genre"), song.genre)
                 names_report = gr.Markdown("", elem_classes="report", elem_id="jukebox-names-report")
                 near = gr.Radio([], label="Known names that are like it", visible=False, elem_id="jukebox-near")
                 lyrics = gr.Textbox(
-                    "", label="Lyrics", lines=4, max_lines=10, max_length=MAX_LYRICS, elem_id="jukebox-lyrics",
+                    song.lyrics, label="Lyrics", lines=4, max_lines=10, max_length=MAX_LYRICS, elem_id="jukebox-lyrics",
                     placeholder="Words to be sung; none: music alone",
                 )  # fmt: skip
                 lyrics_report = gr.Markdown("", elem_classes="report", elem_id="jukebox-lyrics-report")
@@ -63,6 +69,20 @@ def build(jukeboxes: Jukeboxes) -> Desk | None:
                     MIN_SECONDS, MAX_SECONDS, value=SECONDS, step=0.5, label="Length (seconds)",
                     elem_id="jukebox-seconds",
                 )  # fmt: skip
+                with gr.Accordion("A part of a longer song", open=False, elem_id="jukebox-place"):
+                    gr.Markdown(
+                        "A song begins otherwise than it goes on, and the lyrics are those of the whole song.",
+                        elem_classes="quiet",
+                    )
+                    with gr.Row(elem_classes="part"):
+                        offset = gr.Slider(
+                            0, MAX_SECONDS, value=0, step=0.5, label="Begin at second", elem_id="jukebox-offset",
+                            min_width=150,
+                        )  # fmt: skip
+                        total = gr.Slider(
+                            0, MAX_SECONDS, value=0, step=0.5, label="Length of that song (0: it ends here)",
+                            elem_id="jukebox-total", min_width=150,
+                        )  # fmt: skip
             with gr.Column(elem_classes="card"):
                 beginning = jukebox_prompt.build()
                 with gr.Accordion("Temperature of each level", open=False, elem_id="jukebox-temperatures"):
@@ -78,6 +98,7 @@ def build(jukeboxes: Jukeboxes) -> Desk | None:
         with gr.Column(scale=8, min_width=320, elem_classes=["card", "result"]):
             # None of a page that has made nothing yet.
             bench = gr.State(None, time_to_live=SESSION_SECONDS)
+            result = gr.State(None, time_to_live=SESSION_SECONDS)
             visitor = gr.BrowserState(None, storage_key=STORAGE_KEY, secret=STORAGE_KEY)
             heading(2, "Candidates", "At the top level: rough, but quick to make")
             with gr.Row(elem_classes="make"):
@@ -112,9 +133,7 @@ def build(jukeboxes: Jukeboxes) -> Desk | None:
             )  # fmt: skip
             remarks = gr.Markdown("", elem_classes="report", elem_id="jukebox-remarks")
             with gr.Row(elem_classes="again"):
-                to_vocoder = gr.Button(
-                    "To Vocoder", interactive=False, size="sm", min_width=110, elem_id="jukebox-to-vocoder"
-                )
+                menu = send_menu("jukebox-")
             gr.Markdown(
                 "Stop keeps what is there, and Resume goes on with it, also after the page was loaded anew; after a day it "
                 "is removed." + "".join(f"\n\n{plain(entry.description, 600)}" for entry in entries if entry.description),
@@ -122,15 +141,16 @@ def build(jukeboxes: Jukeboxes) -> Desk | None:
             )
 
     labels = [artist, genre, lyrics]
-    wanted = [model, *labels, seconds, count, beginning.held, beginning.kept, seed, keep, *temperatures]
+    place = [seconds, offset, total]
+    wanted = [model, *labels, *place, count, beginning.held, beginning.kept, seed, keep, *temperatures]
     beginning.connect(jukeboxes, model)
-    made = [visitor, bench, cards, looked, view, remarks, seed, upsample, resume, resume_song, to_vocoder]
+    made = [visitor, bench, cards, looked, view, remarks, seed, upsample, resume, resume_song, result]
 
     # ---- What is asked for
 
-    def told_of(name, artist, genre, lyrics, seconds) -> dict[Any, Any]:
+    def told_of(name, artist, genre, lyrics, seconds, offset, total) -> dict[Any, Any]:
         """What a model makes of names and lyrics, and names to choose from in place of unknown ones."""
-        reading = jukeboxes.read(name, artist, genre, lyrics, seconds)
+        reading = jukeboxes.read(name, artist, genre, lyrics, total or offset + seconds)
         nearest = [(f"{kind}: {other}", f"{kind}:{other}") for kind, names in reading.nearest.items() for other in names]
         return {
             names_report: as_list(reading.about_names),
@@ -171,6 +191,8 @@ def build(jukeboxes: Jukeboxes) -> Desk | None:
         return {
             lyrics: gr.Textbox(visible=entry.takes_lyrics),
             seconds: gr.Slider(minimum=low, maximum=high, value=min(max(SECONDS, low), high)),
+            offset: gr.Slider(maximum=entry.longest, value=0),
+            total: gr.Slider(maximum=entry.longest, value=0),
             **{
                 slider: gr.Slider(visible=True, value=entry.temperatures[level], label=f"{names[level]} level")
                 if level < len(names)
@@ -179,16 +201,16 @@ def build(jukeboxes: Jukeboxes) -> Desk | None:
             },
         }
 
-    fitted = [lyrics, seconds, *temperatures]
+    fitted = [lyrics, *place, *temperatures]
     told = [names_report, near, lyrics_report]
     reading = {"show_progress": "hidden", "trigger_mode": "always_last", **RENDER_QUEUE, **PRIVATE}
     gr.on(
-        [artist.change, genre.change, lyrics.blur, seconds.release, example.select],
-        on_labels, [model, *labels, seconds], told, **reading,
+        [artist.change, genre.change, lyrics.blur, *(slider.release for slider in place), example.select],
+        on_labels, [model, *labels, *place], told, **reading,
     )  # fmt: skip
     near.input(on_near, [near], [artist, genre, near], show_progress="hidden", **PRIVATE)
     example.input(on_example, [example, model], labels, show_progress="hidden", **PRIVATE).then(
-        on_labels, [model, *labels, seconds], told, **reading
+        on_labels, [model, *labels, *place], told, **reading
     )
     model.input(
         on_model, [model], [example, *fitted, artist, genre, *beginning.outputs],
@@ -197,7 +219,9 @@ def build(jukeboxes: Jukeboxes) -> Desk | None:
 
     # ---- What is made
 
-    def wished(name, artist, genre, lyrics, seconds, count, sound, kept, seed, keep, *heat) -> tuple[Wish, Sound | None]:
+    def wished(
+        name, artist, genre, lyrics, seconds, offset, total, count, sound, kept, seed, keep, *heat
+    ) -> tuple[Wish, Sound | None]:
         """What is asked for, checked, and the sound that it begins with."""
         wish = jukeboxes.wish(
             name,
@@ -210,18 +234,19 @@ def build(jukeboxes: Jukeboxes) -> Desk | None:
             kept=kept if sound else 0.0,
             count=count,
             prompt_seconds=sound.seconds if sound else 0.0,
+            offset=offset,
+            total=total,
         )
         return wish, sound.part(0.0, wish.kept) if sound else None
 
     def shown(on: Bench) -> dict[Any, Any]:
         """All that is seen of a bench."""
-        piece, left, is_busy = on.piece, on.left, on.is_busy
+        left, is_busy = on.left, on.is_busy
         return {
             cards: on.cards(),
             **seen(on),
             resume: gr.Button(visible=bool(left[MAKE]) and not is_busy),
             resume_song: gr.Button(visible=bool(left[UPSAMPLE]) and not is_busy),
-            to_vocoder: gr.Button(interactive=bool(piece and piece.sounds)),
         }
 
     def seen(on: Bench) -> dict[Any, Any]:
@@ -230,6 +255,7 @@ def build(jukeboxes: Jukeboxes) -> Desk | None:
         return {
             looked: gr.Radio(choices=several, value=on.looked_at, visible=len(several) > 1),
             view: on.large(jukeboxes),
+            result: on.clip(),
             upsample: gr.Button(interactive=bool(on.chosen) and not on.is_busy),
         }
 
@@ -276,7 +302,7 @@ def build(jukeboxes: Jukeboxes) -> Desk | None:
         wish, prompt = wished(*given)
         song = songs.begin(jukeboxes.runs, wish, prompt, before.song if before else None)
         on = Bench.of(song, jukeboxes)
-        yield {visitor: song.token, bench: on, seed: wish.seed, **shown(on), **told_of(*given[:5])}
+        yield {visitor: song.token, bench: on, seed: wish.seed, **shown(on), **told_of(*given[:7])}
         yield from go_on(request, on, MAKE)
 
     @in_sentences
@@ -302,7 +328,7 @@ def build(jukeboxes: Jukeboxes) -> Desk | None:
 
     @in_sentences
     def on_choice(on: Bench | None, chosen: list[str]):
-        """Values for `looked`, `view` and `upsample`: the candidate that was chosen last is seen large."""
+        """What is `seen`: the candidate that was chosen last is seen large."""
         if on is None:
             return {view: gr.skip()}
         on.choose(chosen)
@@ -313,7 +339,7 @@ def build(jukeboxes: Jukeboxes) -> Desk | None:
         if on is None or key not in on.pieces:
             return {view: gr.skip()}
         on.looked_at = key
-        return {**seen(on), to_vocoder: gr.Button(interactive=bool(on.piece.sounds))}
+        return seen(on)
 
     @in_sentences
     def on_stop(request: gr.Request):
@@ -321,12 +347,15 @@ def build(jukeboxes: Jukeboxes) -> Desk | None:
             gr.Info("Nothing is being made right now.")
 
     @in_sentences
-    def on_open(on: Bench | None, token, name) -> Iterator[dict[Any, Any]]:
+    def on_open(on: Bench | None, token, *given) -> Iterator[dict[Any, Any]]:
         """The first time: the song that this browser made before, or the model, while a person looks at the page."""
+        name = given[0]
         song = songs.find(jukeboxes.runs, token) if on is None else None
         if song is None or song.wish.model not in jukeboxes.entries:
             yield fit(jukeboxes.entry(name)) if on is None else {remarks: gr.skip()}
             jukeboxes.load(name)
+            if on is None:
+                yield told_of(*given)
             return
         wish, entry = song.wish, jukeboxes.entry(song.wish.model)
         yield {**fit(entry), remarks: "- A song that you made in this browser is being fetched."}
@@ -336,7 +365,8 @@ def build(jukeboxes: Jukeboxes) -> Desk | None:
             text += " It is not finished: Resume goes on with it."
         yield {
             bench: on, model: wish.model, artist: wish.artist, genre: wish.genre, lyrics: wish.lyrics,
-            seconds: wish.seconds, count: wish.count, seed: wish.seed,
+            example: None, seconds: wish.seconds, offset: wish.offset, total: wish.total or 0, count: wish.count,
+            seed: wish.seed,
             **dict(zip(temperatures, wish.temperatures, strict=False)),
             **(beginning.filled(sound, kept=sound.seconds) if sound else {}), **shown(on), remarks: text,
         }  # fmt: skip
@@ -346,25 +376,31 @@ def build(jukeboxes: Jukeboxes) -> Desk | None:
             raise validate.StudioError("There are no candidates yet: make some first.")
         return on
 
-    run = {"show_progress": "hidden", **MODEL_QUEUE, **PRIVATE}
+    run = {"show_progress": "hidden", **LONG_QUEUE, **PRIVATE}
     make.click(on_make, [bench, *wanted], [*made, *told], **run)
     resume.click(on_resume, [bench], made, **run)
     upsample.click(on_upsample, [bench, cards], made, **run)
     resume_song.click(on_resume_song, [bench], made, **run)
     soon = {"queue": False, "show_progress": "hidden", **PRIVATE}
     gr.on([stop.click, stop_song.click], on_stop, None, None, **soon)
-    cards.input(on_choice, [bench, cards], [looked, view, upsample], **soon)
-    looked.input(on_look, [bench, looked], [looked, view, upsample, to_vocoder], **soon)
+    cards.input(on_choice, [bench, cards], [looked, view, result, upsample], **soon)
+    looked.input(on_look, [bench, looked], [looked, view, result, upsample], **soon)
 
-    def put(given: Music | Sound, name) -> tuple:
-        """Values for the controls of the beginning: what sounds in another tab."""
-        return tuple(beginning.filled(as_sound(given, jukeboxes.entry(name).sample_rate)).values())
+    def reads(clip: Clip) -> str | None:
+        text = sounds.reads(clip)
+        if text is None:
+            return None
+        first = f"its first {min(jukebox_prompt.KEPT_SECONDS, clip.seconds):.3g} seconds, to go on from"
+        return f"{text}, {first}" if clip.kind == "midi" else first
+
+    def put(clip: Clip, name) -> tuple:
+        """Values for the controls of the beginning: a clip has come."""
+        return tuple(beginning.filled(sounds.of_clip(clip, jukeboxes.entry(name).sample_rate)).values())
 
     return Desk(
-        TITLE, bench, {"Vocoder": to_vocoder}, put, [model], beginning.outputs, hears=True,
-        perform=lambda on: there(on).piece.sound(),
-        opened=on_open, opened_inputs=[bench, visitor, model],
-        opened_outputs=[*made, model, artist, genre, *fitted, count, *beginning.outputs],
+        TITLE, result, give=lambda clip: clip, reads=reads, take=put, inputs=[model], outputs=beginning.outputs, menu=menu,
+        opened=on_open, opened_inputs=[bench, visitor, model, *labels, *place],
+        opened_outputs=[*made, model, example, artist, genre, *fitted, count, *told, *beginning.outputs],
     )  # fmt: skip
 
 
@@ -376,8 +412,8 @@ def _is_pressed(check: Callable[[float, str], None]) -> bool:
     return False
 
 
-def _name_box(title: str, key: str, names: list[str]) -> gr.Dropdown:
+def _name_box(title: str, key: str, names: list[str], value: str) -> gr.Dropdown:
     return gr.Dropdown(
-        names, value="", label=title, allow_custom_value=True, elem_id=f"jukebox-{key}", min_width=150,
+        names, value=value, label=title, allow_custom_value=True, elem_id=f"jukebox-{key}", min_width=150,
         info="Pick one, or type any name",
     )  # fmt: skip

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.jukebox_candidates import candidates_value
 from jukebox_songs import Song
 from jukebox_takes import Piece
 from jukeboxes import Jukeboxes
+
+if TYPE_CHECKING:
+    from hub_models import Clip
 
 MAKE, UPSAMPLE = "candidates", "song"
 
@@ -31,7 +34,9 @@ class Bench:
     @classmethod
     def of(cls, song: Song, jukeboxes: Jukeboxes) -> Bench:
         """A song of which nothing is there yet."""
-        return cls(song, {key: Piece(song, key, jukeboxes.entry(song.wish.model)) for key in song.wish.keys})
+        entry = jukeboxes.entry(song.wish.model)
+        prompt = song.prompt(entry.sample_rate)
+        return cls(song, {key: Piece(song, key, entry, prompt) for key in song.wish.keys})
 
     @classmethod
     def found(cls, song: Song, jukeboxes: Jukeboxes) -> Bench:
@@ -90,6 +95,10 @@ class Bench:
     def cards(self) -> dict[str, Any]:
         """All candidates, small."""
         return candidates_value([piece.card() for piece in self.pieces.values()], self.chosen)
+
+    def clip(self) -> Clip | None:
+        """What travels of the candidate that is seen large."""
+        return self.piece.clip() if self.piece else None
 
     def large(self, jukeboxes: Jukeboxes) -> dict[str, Any] | None:
         """The candidate that is seen large; None where there is nothing of it."""

@@ -16,7 +16,7 @@ from jukebox_models import MAX_SECONDS
 from jukeboxes import Jukeboxes
 from sound import Sound
 
-from .parts import PRIVATE, SESSION_SECONDS, Music, as_list, as_sound
+from .parts import PRIVATE, SESSION_SECONDS, as_list
 
 KEPT_SECONDS = 3
 MARK = "(kept) => { window.encoreSound?.views['jukebox-prompt']?.mark(0, kept); }"
@@ -70,8 +70,7 @@ class Beginning:
         def on_example(chosen, name):
             if chosen not in vocoder_examples.SOUNDS:
                 raise validate.StudioError("There is no such example.")
-            music = Music(vocoder_examples.music(chosen), chosen, vocoder_examples.seconds(chosen))
-            return self.filled(as_sound(music, jukeboxes.entry(name).sample_rate), chosen)
+            return self.filled(vocoder_examples.sound(chosen, jukeboxes.entry(name).sample_rate), chosen)
 
         brought = {"show_progress_on": self.source, **RENDER_QUEUE, **PRIVATE}
         self.upload.upload(on_upload, [self.upload, model], self.outputs, **brought)
@@ -112,9 +111,5 @@ def build() -> Beginning:
 
 
 def _source_value(sound: Sound) -> dict[str, Any]:
-    from hub_models import audio
-
-    samples = sound.samples()
-    wave, wav = sounds.wave_picture(samples), audio.to_wav_bytes(samples, sound.sample_rate)
-    one = take("original", "Original", sound.seconds, wave=wave, wav=wav)
+    one = take("original", "Original", sound.seconds, wave=sounds.wave_picture(sound.samples()), wav=sound.wav())
     return sound_view_value([one], title=sound.name, detail=f"{sound.seconds:.1f} seconds, {sound.sample_rate} Hz")

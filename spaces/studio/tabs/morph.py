@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import actions
 import examples
 import gradio as gr
+import morph_reading
+import origins
 import pattern as patterns
 import validate
 from actions import MODEL_QUEUE, RENDER_QUEUE, in_sentences
 from components.latent_pad import LatentPad, latent_pad_value
-from components.piano_roll import PianoRoll, piano_roll_value
+from components.piano_roll import PianoRoll, edited_clip, piano_roll_value
 from engine import ATTRIBUTE_LABELS, Engine, ModelEntry
+from origins import given
 from pattern import Pattern
 
 from .parts import (
@@ -23,10 +26,14 @@ from .parts import (
     chance_controls,
     heading,
     instruments,
-    perform_clip,
+    plain,
     report_text,
     result_value,
+    send_menu,
 )
+
+if TYPE_CHECKING:
+    from hub_models import Clip
 
 TITLE = "Morph"
 LETTERS = "ABCD"
@@ -61,7 +68,6 @@ def build(engine: Engine) -> Desk | None:
         )
         return None
     first = entries[0]
-    drum_model = next((entry.name for entry in entries if entry.drums), None)
 
     with gr.Row(elem_classes="stage"):
         with gr.Column(scale=4, min_width=320, elem_classes="card"):
@@ -125,78 +131,109 @@ def build(engine: Engine) -> Desk | None:
                 hint="What you make appears here. Press “Morph A into B” to begin.",
                 elem_id="result",
                 label="Result",
+                editable=True,
             )
             with gr.Row(elem_classes="again"):
                 use = [gr.Button(f"Use as {letter}", interactive=False, size="sm", min_width=70) for letter in LETTERS]
-                send = gr.Button(
-                    "To Grooves", visible=first.kind != "melody", size="sm", min_width=120, elem_id="to-grooves"
-                )
-                to_band = gr.Button(
-                    "Style for Band", visible=first.kind == "trio", size="sm", min_width=120, elem_id="to-band"
-                )
-                to_performer = gr.Button("To Performer", size="sm", min_width=120, elem_id="to-performer")
-                to_vocoder = gr.Button("To Vocoder", size="sm", min_width=120, elem_id="to-vocoder")
-                to_jukebox = gr.Button("To Jukebox", size="sm", min_width=120, elem_id="to-jukebox")
+                keep = gr.Button("Keep", interactive=False, size="sm", min_width=70, elem_id="keep")
+                menu = send_menu()
 
     grid = gr.State(None, time_to_live=SESSION_SECONDS)
     seed = chance[1]
-    results = [result, roll, seed, *use]
+    results = [result, roll, seed, *use, keep]
     sound = [tempo, program]
 
-    def finish(clip: Pattern, tempo: float, program: int, seed: int) -> tuple:
-        """Values for `results`."""
-        value = result_value(clip, tempo, program)
-        return (clip, value, seed, *[gr.Button(interactive=True)] * len(LETTERS))
+    def finish(made: Pattern, tempo: float, program: int, seed: Any, tried: bool = False, **origin: Any) -> tuple:
+        """Values for `results`; `origin` as in `origins.record`. What is silent is shown, and goes nowhere."""
+        value, heard = result_value(made, tempo, program), not patterns.is_silent(made)
+        kept = origins.record(made, (tempo, program), tried=tried, **origin) if heard else None
+        again = [gr.Button(interactive=heard)] * len(LETTERS)
+        return (kept, value, seed, *again, gr.Button(interactive=heard and tried))
 
     @in_sentences
     def on_morph(model, a, b, steps, temperature, seed, keep, tempo, program, progress=gr.Progress()):
-        seed = actions.choose_seed(seed, keep)
-        piece = engine.interpolate(
-            model, _chosen(a, "A"), _chosen(b, "B"), validate.steps(steps), validate.temperature(temperature), seed, progress
-        )
+        drawn = actions.drawn(temperature, seed, keep)
+        start, end, steps = _chosen(a, "A"), _chosen(b, "B"), validate.steps(steps)
+        piece = engine.interpolate(model, start, end, steps, **drawn, report=progress)
         progress(0.85, "Rendering")
-        return finish(piece, tempo, program, seed)
+        arguments = {"model": model, "start": given(start), "end": given(end), "steps": steps, **drawn}
+        return finish(
+            piece, tempo, program, drawn["seed"],
+            action=f"Morph {start['name']} into {end['name']}",
+            calls=[("/interpolate", arguments)], sources=origins.sources_of(start, end),
+        )  # fmt: skip
 
     @in_sentences
     def on_reconstruct(model, letter, a, b, temperature, seed, keep, tempo, program, progress=gr.Progress()):
-        seed = actions.choose_seed(seed, keep)
+        drawn = actions.drawn(temperature, seed, keep)
         clip = _chosen(a if letter == "A" else b, letter)
-        made = engine.reconstruct(model, clip, validate.temperature(temperature), seed, progress)
-        return finish(made, tempo, program, seed)
+        made = engine.reconstruct(model, clip, **drawn, report=progress)
+        return finish(
+            made, tempo, program, drawn["seed"],
+            action=f"Reconstruct {clip['name']}",
+            calls=[("/reconstruct", {"model": model, "clip": given(clip), **drawn})], sources=origins.sources_of(clip),
+        )  # fmt: skip
 
     @in_sentences
     def on_apply(model, letter, a, b, temperature, seed, keep, tempo, program, *strengths, progress=gr.Progress()):
-        seed = actions.choose_seed(seed, keep)
+        drawn = actions.drawn(temperature, seed, keep)
         clip = _chosen(a if letter == "A" else b, letter)
-        wanted = dict(zip(ATTRIBUTE_LABELS, strengths, strict=True))
-        made = engine.apply_attributes(model, clip, wanted, validate.temperature(temperature), seed, progress)
-        return finish(made, tempo, program, seed)
+        wanted = {name: value for name, value in zip(ATTRIBUTE_LABELS, strengths, strict=True) if value}
+        made = engine.apply_attributes(model, clip, wanted, **drawn, report=progress)
+        arguments = {"model": model, "clip": given(clip), "strengths": wanted, **drawn}
+        return finish(
+            made, tempo, program, drawn["seed"],
+            action=f"Reshape {clip['name']}",
+            calls=[("/apply_attributes", arguments)], sources=origins.sources_of(clip),
+        )  # fmt: skip
 
     @in_sentences
     def on_compute(model, a, b, c, d, temperature, seed, keep, progress=gr.Progress()):
-        seed = actions.choose_seed(seed, keep)
-        temperature = validate.temperature(temperature)
-        founds, changed = [a, b, c, d], {}
+        drawn = actions.drawn(temperature, seed, keep)
+        seed, founds, changed = drawn["seed"], [a, b, c, d], {}
         for index, found in enumerate(founds):
             if not found:
-                sampled = engine.sample(model, temperature, (seed + index) % (validate.MAX_SEED + 1), progress)
+                sampled = engine.sample(model, drawn["temperature"], (seed + index) % (validate.MAX_SEED + 1), progress)
                 founds[index] = {"clips": [sampled], "index": 0}
                 changed[index] = _fill(LETTERS[index], [sampled], "")
         corners = [_chosen(found, letter) for found, letter in zip(founds, LETTERS, strict=True)]
         size = _grid_size(engine.entry(model))
-        cells = engine.corner_grid(model, corners, size, temperature, seed, progress)
+        arguments = {"size": size, **drawn}
+        cells = engine.corner_grid(model, corners, **arguments, report=progress)
         shown = [value for index in range(4) for value in changed.get(index, [gr.skip()] * 5)]
-        return (cells, latent_pad_value(cells), seed, *shown)
+        names = [corner["name"] for corner in corners]
+        origin = {
+            "action": f"Mix {', '.join(names[:-1])} and {names[-1]}",
+            "calls": [("/corner_grid", {"model": model, "corners": [given(corner) for corner in corners], **arguments})],
+            "sources": origins.sources_of(*corners),
+        }
+        return ({"cells": cells, "origin": origin}, latent_pad_value(cells), seed, *shown)
 
     @in_sentences
-    def on_choose(cells, tempo, program, seed, event: gr.EventData):
-        if not cells:
+    def on_choose(grid, tempo, program, event: gr.EventData):
+        if not grid:
             raise validate.StudioError("Compute the pad first.")
-        data = event._data or {}
+        data, cells = event._data or {}, grid["cells"]
         row, column = data.get("row"), data.get("column")
         if row not in range(len(cells)) or column not in range(len(cells)):
             raise validate.StudioError("There is no such place on the pad.")
-        return finish(cells[row][column], tempo, program, seed)
+        cell = cells[row][column]
+        return finish(cell, tempo, program, gr.skip(), tried=True, cell=(row, column), **grid["origin"])
+
+    @in_sentences
+    def on_keep(result):
+        if not result:
+            raise validate.StudioError("There is no result yet.")
+        return origins.kept(result), gr.Button(interactive=False)
+
+    @in_sentences
+    def on_edited(edited, result, tempo, program):
+        if not result:
+            raise validate.StudioError("There is no result yet.")
+        return finish(
+            edited_clip(edited, result), tempo, program, gr.skip(),
+            action=f"Edit {result['name']}", calls=[], sources=origins.sources_as_result(result),
+        )  # fmt: skip
 
     @in_sentences
     def on_sound(clip, tempo, program):
@@ -220,7 +257,9 @@ def build(engine: Engine) -> Desk | None:
         [grid, pad, seed, *[output for slot in slots for output in slot.outputs]],
         show_progress_on=pad, **MODEL_QUEUE, **PRIVATE,
     )  # fmt: skip
-    pad.choose(on_choose, [grid, *sound, seed], results, show_progress_on=roll, **RENDER_QUEUE, **PRIVATE)
+    pad.choose(on_choose, [grid, *sound], results, show_progress_on=roll, **RENDER_QUEUE, **PRIVATE)
+    keep.click(on_keep, [result], [result, keep], show_progress="hidden", **PRIVATE)
+    roll.edited(on_edited, [roll, result, *sound], results, show_progress_on=roll, **RENDER_QUEUE, **PRIVATE)
     gr.on(
         [tempo.release, program.input], on_sound, [result, *sound], [roll],
         show_progress="minimal", trigger_mode="always_last", **RENDER_QUEUE, **PRIVATE,
@@ -242,9 +281,7 @@ def build(engine: Engine) -> Desk | None:
         return (
             *filled,
             None, None,
-            None, None, *[gr.Button(interactive=False)] * len(LETTERS),
-            gr.Button(visible=entry.kind != "melody"),
-            gr.Button(visible=entry.kind == "trio"),
+            None, None, *[gr.Button(interactive=False)] * (len(LETTERS) + 1),
             gr.Slider(maximum=_most_steps(entry), value=_most_steps(entry) // 2),
             gr.Dropdown(visible=not entry.drums),
             gr.Markdown(visible=not entry.attributes),
@@ -252,26 +289,35 @@ def build(engine: Engine) -> Desk | None:
         )  # fmt: skip
 
     set_by_model = [
-        *[output for slot in slots for output in slot.outputs], grid, pad, result, roll, *use,
-        send, to_band, steps, program, no_attributes, attribute_controls,
+        *[output for slot in slots for output in slot.outputs], grid, pad, result, roll, *use, keep,
+        steps, program, no_attributes, attribute_controls,
     ]  # fmt: skip
     model.input(in_sentences(on_model), [model], set_by_model, show_progress="hidden", **PRIVATE)
+    set_by_clip = [model, tempo, *set_by_model]
 
-    def take(clip: Pattern) -> tuple:
-        """Values for `model` and `set_by_model`: the clip's drums become A."""
-        if drum_model is None:
-            raise validate.StudioError("No drum model is installed here.")
-        entry = engine.entry(drum_model)
-        found, value, window, example, report = _fill("A", patterns.split(patterns.drums_of(clip), entry.bars), "")
-        example = gr.Dropdown(choices=list(examples.clips_for(entry.kind, entry.bars)), value=None)
-        rest = on_model(drum_model)[len(slots[0].outputs) :]
-        return (drum_model, found, value, window, example, report, *rest)
+    def take(clip: Clip, name: str, result: Pattern | None, tempo_now: float, program_now: int) -> tuple:
+        """Values for `set_by_clip`: what a model reads of the clip becomes A; if it is the same model, the rest stays."""
+        entry, answer = morph_reading.read(engine, entries, clip)
+        values = dict.fromkeys(set_by_clip, gr.skip())
+        if entry.name != name:
+            values |= {model: entry.name, **dict(zip(set_by_model, on_model(entry.name), strict=True))}
+        report = (
+            f"From “{plain(clip.name)}”: {morph_reading.words(entry)}. {report_text(answer, choice=slots[0].window.label)}"
+        )
+        slot = _fill("A", origins.from_clip(answer["clips"], clip), report)
+        slot[3] = gr.Dropdown(choices=list(examples.clips_for(entry.kind, entry.bars)), value=None)
+        values |= dict(zip(slots[0].outputs, slot, strict=True))
+        if clip.tempo:
+            values[tempo] = validate.nearest_tempo(clip.tempo)
+            if result and entry.name == name and values[tempo] != tempo_now:
+                values[roll] = result_value(result, values[tempo], program_now)
+        return tuple(values[component] for component in set_by_clip)
 
-    send_to = {
-        "Grooves": send, "Band": to_band, "Performer": to_performer, "Vocoder": to_vocoder, "Jukebox": to_jukebox,
-    }  # fmt: skip
     return Desk(
-        TITLE, result, send_to, take, [], [model, *set_by_model], perform=perform_clip, performed_with=sound
+        TITLE, result, origins.to_clip, sound,
+        reads=lambda clip: morph_reading.reads(entries, clip),
+        take=take, inputs=[model, result, *sound], outputs=set_by_clip, menu=menu,
+        keeps=lambda made: not origins.is_tried(made),
     )  # fmt: skip
 
 
@@ -373,7 +419,8 @@ def _reuse(engine: Engine, letter: str):
     def on_reuse(name, clip):
         if not clip:
             raise validate.StudioError("There is no result yet.")
-        return _fill(letter, patterns.split(clip, engine.entry(name).bars), "")
+        parts = patterns.split(clip, engine.entry(name).bars)
+        return _fill(letter, origins.from_sources(parts, origins.sources_as_result(clip)), "")
 
     return on_reuse
 

@@ -4,111 +4,159 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import actions
 import gradio as gr
-import pattern as patterns
 import sound as sounds
 import validate
 from components.piano_roll import piano_roll_value
+from components.send_menu import SendMenu, send_menu_value
 from pattern import Pattern
 from sound import Sound
 
+from hub_models.clips import ClipError
+
 if TYPE_CHECKING:
-    import pretty_midi
+    from tray import Tray
+
+    from hub_models import Clip
 
 SESSION_SECONDS = 3600
 PRIVATE = {"api_visibility": "private"}
 
 
-class Music(NamedTuple):
-    """A result as it sounds: how it is called, and how many seconds its bars last."""
-
-    midi: pretty_midi.PrettyMIDI
-    name: str
-    seconds: float
-
-
 @dataclass
 class Desk:
-    """A tab as the other tabs see it.
+    """A tab as the other tabs and the tray see it: what it gives, and what it does with a clip that comes.
 
     Attributes:
         title: of the tab, which is its id as well.
-        result: what was made last.
-        send: the buttons that take it elsewhere, by the title of the tab they lead to.
-        take: `take(clip, *inputs)` gives the values for `outputs` that put a clip of another tab in the place of A; None: it
-            takes none.
+        result: what was made last; None (or empty) while there is nothing. Every new result is another object or has another
+            content, for the page notices that it changed.
+        give: `give(result, *given_with)` gives the clip of a result, with its origin. Quick: it renders nothing.
+        given_with: the components whose values `give` needs, such as the tempo.
+        reads: what is done to a clip that comes here, in words that follow its name: "its melody, first 16 bars kept". None
+            where it cannot be read here. Quick, and never raises.
+        take: `take(clip, *inputs)` gives the values for `outputs` that put a clip here; None: the tab takes none.
+        menu: "Send to..." of its result, see `send_menu`; None: its result is sent from the tray alone.
         opened: what to do on the server when the tab is opened, or None; `opened_inputs` and `opened_outputs` are its own.
-        give: the clip of a result.
-        hears: `take` is given `Music` in place of a clip, or a `Sound`, see `as_sound`.
-        perform: `perform(result, *performed_with)` gives the `Music` of a result, or its `Sound`.
+        keeps: whether a new result goes into the tray by itself.
     """
 
     title: str
     result: gr.State
-    send: dict[str, gr.Button]
+    give: Callable[..., Clip]
+    given_with: list[Any] = field(default_factory=list)
+    reads: Callable[[Clip], str | None] = lambda clip: None
     take: Callable[..., tuple] | None = None
     inputs: list[Any] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
+    menu: SendMenu | None = None
     opened: Callable[..., Any] | None = None
-    give: Callable[[Any], Pattern] = lambda result: result
-    hears: bool = False
-    perform: Callable[..., Music | Sound] | None = None
-    performed_with: list[Any] = field(default_factory=list)
     opened_inputs: list[Any] = field(default_factory=list)
     opened_outputs: list[Any] = field(default_factory=list)
+    keeps: Callable[[Any], bool] = lambda result: True
 
 
-def connect(rooms: gr.Tabs, desks: list[Desk | None]) -> None:
-    """Lets the buttons of each tab take its clip to another tab, and the person along; hides those that lead nowhere."""
+def send_menu(prefix: str = "") -> SendMenu:
+    """The button "Send to..." of a tab's result; `prefix` begins its element id, which ends in "send"."""
+    return SendMenu(elem_id=f"{prefix}send", label="Send to", min_width=100)
+
+
+def destinations(desks: Iterable[Desk], clip: Clip) -> list[tuple[str, str]]:
+    """The tabs that can read a clip, in order: title, and what is done to it there."""
+    found = [(desk.title, desk.reads(clip)) for desk in desks if desk.take]
+    return [(title, text) for title, text in found if text is not None]
+
+
+def connect(rooms: gr.Tabs, desks: list[Desk | None], tray: Tray) -> None:
+    """Lets clips travel: new results into the tray, and from there and from each tab to the tabs that can read them."""
     known = {desk.title: desk for desk in desks if desk}
-    for sender in known.values():
-        for title, button in sender.send.items():
-            if title not in known:
-                button.visible = False
-                continue
-            receiver = known[title]
-            button.click(
-                _handover(sender, receiver),
-                [sender.result, *(sender.performed_with if receiver.hears else []), *receiver.inputs],
-                [rooms, *receiver.outputs],
-                show_progress="hidden",
-                **actions.MODEL_QUEUE,
-                **PRIVATE,
-            )
+    tray.destinations = lambda clip: destinations(known.values(), clip)
+    for desk in known.values():
+        _connect_desk(rooms, desk, known, tray)
+    places = _Places(rooms, list(known.values()))
+
+    @actions.in_sentences
+    def on_send(event: gr.EventData, token, *inputs):
+        chosen = event._data or {}
+        return places.put(chosen.get("title"), tray.clip(token, chosen.get("id")), inputs)
+
+    tray.view.send(
+        on_send, [tray.token, *places.inputs], places.outputs, show_progress="hidden", **actions.MODEL_QUEUE, **PRIVATE
+    )
 
 
-def _handover(sender: Desk, receiver: Desk) -> Callable[..., tuple]:
-    def on_send(result, *inputs):
+def _connect_desk(rooms: gr.Tabs, desk: Desk, known: dict[str, Desk], tray: Tray) -> None:
+    others = [other for other in known.values() if other is not desk]
+    places = _Places(rooms, others)
+    menu = [desk.menu] if desk.menu else []
+
+    @actions.in_sentences
+    def on_result(token, result, *given_with):
+        nothing = {tray.token: gr.skip(), **dict.fromkeys(menu)}
+        if not result:
+            return nothing
+        try:
+            clip = desk.give(result, *given_with)
+        except ClipError:  # no notes: there is nothing to take along
+            return nothing
+        values = tray.keep(token, clip) if desk.keeps(result) else {tray.token: gr.skip()}
+        return {**values, **{one: send_menu_value(destinations(others, clip)) for one in menu}}
+
+    # Each of several results that come one soon after the other is kept.
+    desk.result.change(
+        on_result, [tray.token, desk.result, *desk.given_with], [*tray.outputs, *menu],
+        show_progress="hidden", trigger_mode="multiple", **tray.QUEUE, **PRIVATE,
+    )  # fmt: skip
+    if not desk.menu:
+        return
+
+    @actions.in_sentences
+    def on_choose(event: gr.EventData, token, result, *rest):
         if not result:
             raise validate.StudioError("There is nothing to take along yet.")
-        if receiver.hears:
-            own = len(sender.performed_with)
-            given, inputs = sender.perform(result, *inputs[:own]), inputs[own:]
-        else:
-            given = sender.give(result)
-        return (gr.Tabs(selected=receiver.title), *receiver.take(given, *inputs))
+        given_with, inputs = rest[: len(desk.given_with)], rest[len(desk.given_with) :]
+        clip = desk.give(result, *given_with)
+        # What is made of it names it as a parent: it is kept, as it is now.
+        return {**tray.keep(token, clip), **places.put((event._data or {}).get("title"), clip, inputs)}
 
-    return actions.in_sentences(on_send)
-
-
-def perform_clip(clip: Pattern, tempo: Any, program: Any = 0) -> Music:
-    """A clip at a tempo, its melody by a General MIDI program."""
-    tempo = validate.tempo(tempo)
-    return Music(patterns.to_midi(clip, tempo, validate.program(program)), clip["name"], patterns.seconds(clip, tempo))
+    desk.menu.choose(
+        on_choose, [tray.token, desk.result, *desk.given_with, *places.inputs], [*tray.outputs, *places.outputs],
+        show_progress="hidden", **actions.MODEL_QUEUE, **PRIVATE,
+    )  # fmt: skip
 
 
-def as_sound(given: Music | Sound, sample_rate: int) -> Sound:
-    """What comes from another tab as sound, at a sample rate.
+class _Places:
+    """The tabs to which a clip may go, as inputs and outputs of one event."""
+
+    def __init__(self, rooms: gr.Tabs, desks: list[Desk]):
+        self.rooms, self.desks = rooms, [desk for desk in desks if desk.take]
+        self.inputs = [component for desk in self.desks for component in desk.inputs]
+        outputs = [component for desk in self.desks for component in desk.outputs]
+        self.outputs = [rooms, *dict.fromkeys(outputs)]
+
+    def put(self, title: Any, clip: Clip, inputs: tuple) -> dict[Any, Any]:
+        """Values for some of `outputs`: the tab is opened, with the clip in it."""
+        at = 0
+        for desk in self.desks:
+            own, at = inputs[at : at + len(desk.inputs)], at + len(desk.inputs)
+            if desk.title == title:
+                values = dict(zip(desk.outputs, desk.take(clip, *own), strict=True))
+                return {self.rooms: gr.Tabs(selected=title), **values}
+        raise validate.StudioError("There is no such tab that takes clips.")
+
+
+def as_sound(clip: Clip, sample_rate: int) -> Sound:
+    """A clip as mono sound at a sample rate in Hz: MIDI is rendered, what is too long is cut as `sound.perform` says.
 
     Raises:
         ValueError: it is too long, too short or silent.
     """
-    if isinstance(given, Sound):
-        return sounds.made(given.samples(), given.sample_rate, given.name, sample_rate, given.remarks)
-    return sounds.perform(given.midi, given.name, sample_rate, given.seconds)
+    if clip.kind == "midi":
+        return sounds.perform(clip.music(), clip.name, sample_rate, clip.seconds)
+    return sounds.read(clip.data, clip.name, sample_rate)
 
 
 def heading(number: int, title: str, text: str) -> None:

@@ -7,24 +7,28 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import actions
 import gradio as gr
 import performer_examples as pieces
 import performer_reading
 import performer_takes as takes
+import songs
 import validate
 from actions import MODEL_QUEUE, RENDER_QUEUE, Stopped, in_sentences
 from components.performance_roll import PerformanceRoll
-from performer import BUNDLED, PerformerEntry, Performers, Wish
-from performer_reading import Reading, seconds_of
+from performer import BUNDLED, PerformerEntry, Performers
+from performer_pieces import Asked, Brought, begin, clip_of, played
 from performer_takes import Take
+from sources import Source
 
-from .parts import PRIVATE, SESSION_SECONDS, Desk, Music, heading, plain, seed_controls
+from .parts import PRIVATE, SESSION_SECONDS, Desk, heading, plain, seed_controls, send_menu
 
 if TYPE_CHECKING:
     import pretty_midi
+
+    from hub_models import Clip
 
 TITLE = "Performer"
 LETTERS = "AB"
@@ -37,20 +41,15 @@ SOURCES = (
 PAGE_SECONDS, SECONDS, OPENING_SECONDS = 180, 30, 20
 TEMPERATURE, TOP_P = 1.0, 0.98
 MAX_UNDO = 20
+# Of a clip that comes no more is read.
+MELODY_SECONDS = performer_reading.MAX_MELODY_STEPS // 10
 # How long before its end a piece that goes on is heard from.
 LEAD_IN_SECONDS = 2.0
 
 
-class Brought(NamedTuple):
-    """A file as it came, and as it is read."""
-
-    music: pretty_midi.PrettyMIDI
-    reading: Reading
-
-
 @dataclass
 class Slot:
-    """The controls of something that is brought. `held` is a `Brought`, or None."""
+    """The controls of something that is brought. `held` is a `Brought`, with the file as it came, or None."""
 
     held: gr.State
     roll: PerformanceRoll
@@ -140,12 +139,7 @@ def build(performers: Performers) -> Desk | None:
                     "Use as style", interactive=False, size="sm", min_width=110, visible=first.takes_style,
                     elem_id="performer-as-style",
                 )  # fmt: skip
-                to_vocoder = gr.Button(
-                    "To Vocoder", interactive=False, size="sm", min_width=110, elem_id="performer-to-vocoder"
-                )
-                to_jukebox = gr.Button(
-                    "To Jukebox", interactive=False, size="sm", min_width=110, elem_id="performer-to-jukebox"
-                )
+                menu = send_menu("performer-")
             gr.Markdown(
                 "Stop keeps what is there; Continue goes on from it, in the style that is chosen by then."
                 + "".join(f"\n\n{plain(entry.description, 600)}" for entry in entries if entry.description),
@@ -165,57 +159,55 @@ def build(performers: Performers) -> Desk | None:
 
     brought = [style_a.held, style_b.held, share, melody.held, opening.held, until]
     how = [model, *brought, seconds, temperature, top_p, seed, keep, listen]
-    buttons = [go_on, undo, as_style, to_vocoder, to_jukebox]
+    buttons = [go_on, undo, as_style]
     made = [result, history, view, remarks, seed, *buttons]
     cards = [style_card, melody_card, as_style]
 
     # ---- What is brought
 
-    def read_style(name: str, music: pretty_midi.PrettyMIDI, title: str, letter: str, example: str | None = None) -> tuple:
+    def read_style(name: str, source: Source, letter: str, example: str | None = None) -> tuple:
         """Values for the outputs of a style."""
-        reading = performers.read_style(name, music, title)
-        return _filled(Brought(music, reading), f"{letter} · {reading.name}", example)
+        reading = performers.read_style(name, _music(source), source.name)
+        return _filled(Brought(source, reading), f"{letter} · {reading.name}", example)
 
-    def read_melody(name: str, source: str, music: pretty_midi.PrettyMIDI, title: str, example: str | None = None) -> tuple:
+    def read_melody(name: str, way: str, source: Source, example: str | None = None) -> tuple:
         """Values for the outputs of the melody, and the length."""
-        reading = performers.read_melody(name, music, title, source)
+        reading = performers.read_melody(name, _music(source), source.name, way)
         length = gr.Slider(value=min(PAGE_SECONDS, max(5, math.ceil(reading.seconds))))
-        return (*_filled(Brought(music, reading), reading.name, example, is_melody=True), length)
+        return (*_filled(Brought(source, reading, way), reading.name, example, is_melody=True), length)
 
-    def read_opening(
-        name: str, until: float, music: pretty_midi.PrettyMIDI, title: str, example: str | None = None
-    ) -> tuple:
+    def read_opening(until: float, source: Source, example: str | None = None) -> tuple:
         """Values for the outputs of the opening, and for `until`."""
-        reading = performer_reading.read_opening(music, title)
+        reading = performer_reading.read_opening(_music(source), source.name)
         longest = max(2, math.ceil(reading.seconds))
         place = min(until, longest)
-        return (*_filled(Brought(music, reading), reading.name, example), gr.Slider(maximum=longest, value=place))
+        return (*_filled(Brought(source, reading), reading.name, example), gr.Slider(maximum=longest, value=place))
 
     for letter, slot in zip(LETTERS, (style_a, style_b), strict=True):
         _connect(
             slot, pieces.PIECES, pieces.piece,
-            lambda music, title, example, name, letter=letter: read_style(name, music, title, letter, example),
+            lambda given, example, name, letter=letter: read_style(name, given, letter, example),
             [model], slot.outputs,
         )  # fmt: skip
     _connect(
         melody, pieces.MELODY_TEMPI, pieces.melody,
-        lambda music, title, example, name, source: read_melody(name, source, music, title, example),
+        lambda given, example, name, way: read_melody(name, way, given, example),
         [model, source], [*melody.outputs, seconds],
     )  # fmt: skip
     _connect(
         opening, pieces.PIECES, pieces.piece,
-        lambda music, title, example, name, until: read_opening(name, until, music, title, example),
-        [model, until], [*opening.outputs, until],
+        lambda given, example, until: read_opening(until, given, example),
+        [until], [*opening.outputs, until],
     )  # fmt: skip
     clear.click(lambda: (None, None, None, ""), None, opening.outputs, show_progress="hidden", **PRIVATE)
 
     alone.click(lambda: (None, None, None, ""), None, melody.outputs, show_progress="hidden", **PRIVATE)
 
     @in_sentences
-    def on_source(held: Brought | None, example, name, source):
+    def on_source(held: Brought | None, example, name, way):
         if held is None:
             return (gr.skip(),) * (len(melody.outputs) + 1)
-        return read_melody(name, source, held.music, held.reading.name, example)
+        return read_melody(name, way, held.source, example)
 
     source.input(
         on_source, [melody.held, melody.example, model, source], [*melody.outputs, seconds],
@@ -233,66 +225,42 @@ def build(performers: Performers) -> Desk | None:
 
     # ---- What is played
 
-    def wished(given: tuple, before: Take | None) -> tuple[PerformerEntry, Wish, Take, bool]:
-        """The model, what it is asked for, the piece as it will be called, and whether to listen.
-
-        Args:
-            before: the piece to go on from, or None.
-        """
-        name, a, b, share, tune, start, until, seconds, temperature, top_p, seed, keep, listen = given
-        entry, opening = performers.entry(name), ()
-        styles = tuple(held.reading for held in (a, b if share else None) if held) if entry.takes_style else ()
+    def wished(given: tuple, before: Take | None) -> Asked:
+        """What is asked for; `before` is the piece to go on from, or None."""
+        name, a, b, share, tune, start, until, seconds, temperature, top_p, seed, keep = given
+        entry = performers.entry(name)
+        styles = tuple(filter(None, (a, b if share else None))) if entry.takes_style else ()
         if entry.takes_style and a is None:
             raise validate.StudioError("A style is missing: upload a performance or pick an example.")
-        if not entry.mixes_styles:
-            styles = styles[:1]
-        if before:
-            opening, given_seconds = before.ids, before.opening
-        elif start:
-            opening = performer_reading.cut(start.reading, until).ids
-            given_seconds = seconds_of(opening)
-        else:
-            given_seconds = 0.0
-        tune = tune.reading if tune and entry.takes_melody else None
-        timeline = takes.timeline(performers, name, opening, before, tune, validate.performance_seconds(seconds))
-        wish = Wish(
-            styles=styles,
+        return Asked(
+            model=name,
+            styles=styles if entry.mixes_styles else styles[:1],
             share=validate.share(share / 100),
-            melody=timeline,
-            opening=opening,
-            seconds=validate.performance_seconds(seconds),
-            temperature=validate.temperature(temperature),
-            top_p=validate.top_p(top_p),
+            tune=tune if entry.takes_melody else None,
+            start=start,
+            until=until,
+            before=before,
+            seconds=seconds,
+            temperature=temperature,
+            top_p=top_p,
             seed=actions.choose_seed(seed, keep),
         )
-        performers.check(name, wish)
-        take = Take(
-            title=before.title if before else takes.title(wish, tune, start.reading if start else None),
-            ids=opening,
-            notes=before.notes if before else (),
-            seconds=seconds_of(opening),
-            model=name,
-            opening=given_seconds,
-            melody=timeline or (),
-            tune=tune,
-            key=before.key if before else secrets.token_hex(4),
-            how=takes.how(wish),
-        )
-        return entry, wish, take, bool(listen)
 
     def play(request: gr.Request, before: Take | None, history: list[Take], goes_on: bool, given: tuple) -> Iterator[tuple]:
         """Values for `made`, again and again while the piece is played."""
         still = (gr.skip(),) * len(buttons)
         if brakes.is_running(request.session_hash):
             raise validate.StudioError("It is still playing; stop it first.")
-        entry, wish, take, listen = wished(given, before if goes_on else None)
+        *given, listen = given
+        asked = wished(tuple(given), before if goes_on else None)
+        wish, take = begin(performers, asked)
         run = {
             "id": secrets.token_hex(4),
             "busy": True,
             "goal": take.seconds + wish.seconds,
             "start": take.seconds,
             "listen_from": max(0.0, take.seconds - LEAD_IN_SECONDS) if wish.opening else 0.0,
-            "listen": listen,
+            "listen": bool(listen),
             "rate": 0.0,
             "text": "Getting ready",
         }
@@ -300,7 +268,7 @@ def build(performers: Performers) -> Desk | None:
             with brakes.running(request.session_hash, lambda fraction, text: None) as check:
                 yield gr.skip(), gr.skip(), takes.take_value(take, run), "", wish.seed, *still
                 step = None
-                for step in performers.perform(entry.name, wish, lambda: _is_stopped(check)):
+                for step in performers.perform(asked.model, wish, lambda: _is_stopped(check)):
                     take = replace(take, ids=step.ids, notes=step.notes, seconds=max(step.seconds, take.seconds))
                     run |= takes.how_far(step, run["start"], run["goal"])
                     yield gr.skip(), gr.skip(), takes.take_value(take, run), gr.skip(), gr.skip(), *still
@@ -310,17 +278,12 @@ def build(performers: Performers) -> Desk | None:
                     if step.stopped
                     else validate.StudioError("The model ended the piece before its first note; try another seed.")
                 )
-            take = replace(take, outcome=takes.outcome(step), remarks=takes.remarks(step, wish, entry.context_length))
+            take = played(performers, asked, wish, take, step)
+            files = songs.files(performers.music(take.model, take.ids))
+            take = replace(take, clip=clip_of(asked, take, step, files["midi"]))
             history = [*history, before][-MAX_UNDO:]
             on = gr.Button(interactive=True)
-            yield (
-                take,
-                history,
-                takes.finished_value(performers, take),
-                _listed(take.remarks),
-                gr.skip(),
-                *(on,) * len(buttons),
-            )
+            yield take, history, takes.take_value(take, files=files), _listed(take.remarks), gr.skip(), *(on,) * len(buttons)
         except Exception:
             restored = takes.finished_value(performers, before) if before else None
             yield gr.skip(), gr.skip(), restored, _listed(before.remarks) if before else "", gr.skip(), *still
@@ -344,7 +307,7 @@ def build(performers: Performers) -> Desk | None:
         take, history = history[-1], history[:-1]
         value = takes.finished_value(performers, take) if take else None
         on, more = gr.Button(interactive=bool(take)), gr.Button(interactive=bool(history))
-        return take, history, value, _listed(take.remarks) if take else "", gr.skip(), on, more, on, on, on
+        return take, history, value, _listed(take.remarks) if take else "", gr.skip(), on, more, on
 
     @in_sentences
     def on_stop(request: gr.Request):
@@ -355,19 +318,19 @@ def build(performers: Performers) -> Desk | None:
     def on_as_style(take, name):
         if take is None:
             raise validate.StudioError("There is no performance yet.")
-        return read_style(name, performers.music(take.model, take.ids), take.title, "A")
+        return read_style(name, Source(take.title, take.clip.data, take.clip.id), "A")
 
     @in_sentences
-    def on_open(name, source, a, tune) -> Iterator[tuple]:
+    def on_open(name, way, a, tune) -> Iterator[tuple]:
         """The first time: something to try, so that Perform may be pressed at once; then the model, while a person looks."""
         entry = performers.entry(name)
         style_values, melody_values = (gr.skip(),) * len(style_a.outputs), (gr.skip(),) * (len(melody.outputs) + 1)
         if a is None and entry.takes_style:
             example = pieces.DEFAULT_STYLE
-            style_values = read_style(name, pieces.piece(example), _short(example), "A", example)
+            style_values = read_style(name, _example(pieces.piece, example), "A", example)
         if tune is None and entry.takes_melody:
             example = pieces.DEFAULT_MELODY
-            melody_values = read_melody(name, source, pieces.melody(example), example, example)
+            melody_values = read_melody(name, way, _example(pieces.melody, example), example)
         yield (*style_values, *melody_values)
         performers.load(name)
 
@@ -379,19 +342,24 @@ def build(performers: Performers) -> Desk | None:
     stop.click(on_stop, None, None, queue=False, show_progress="hidden", **PRIVATE)
     as_style.click(on_as_style, [result, model], style_a.outputs, show_progress="hidden", **RENDER_QUEUE, **PRIVATE)
 
-    def put(music: Music, name, source) -> tuple:
-        """Values for the model, its cards, the melody and the length: music of another tab."""
+    def reads(clip: Clip) -> str | None:
+        if clip.kind != "midi" or not clip.has_notes or not any(entry.takes_melody for entry in entries):
+            return None
+        first = f", first {MELODY_SECONDS // 60} minutes" if clip.seconds > MELODY_SECONDS else ""
+        return f"its melody, found in it{first}"
+
+    def put(clip: Clip, name, way) -> tuple:
+        """Values for the model, its cards, the melody and the length: a clip has come."""
         entry = performers.entry(name)
         if not entry.takes_melody:
             entry = next((entry for entry in entries if entry.takes_melody), None)
         if entry is None:
             raise validate.StudioError("No model here plays melodies.")
-        return (entry.name, *shown_cards(entry), *read_melody(entry.name, source, music.midi, music.name))
+        return (entry.name, *shown_cards(entry), *read_melody(entry.name, way, Source(clip.name, clip.data, clip.id)))
 
     return Desk(
-        TITLE, result, {"Vocoder": to_vocoder, "Jukebox": to_jukebox}, put, [model, source],
-        [model, *cards, *melody.outputs, seconds], hears=True,
-        perform=lambda take: Music(performers.music(take.model, take.ids), take.title, take.seconds),
+        TITLE, result, give=lambda take: take.clip, reads=reads, take=put, inputs=[model, source],
+        outputs=[model, *cards, *melody.outputs, seconds], menu=menu,
         opened=on_open, opened_inputs=[model, source, style_a.held, melody.held],
         opened_outputs=[*style_a.outputs, *melody.outputs, seconds],
     )  # fmt: skip
@@ -427,23 +395,34 @@ def _filled(held: Brought, title: str, example: str | None, is_melody: bool = Fa
 def _connect(
     slot: Slot, offered: Any, play: Callable[[str], Any], read: Callable[..., tuple], inputs: list[Any], outputs: list[Any]
 ) -> None:
-    """Lets a slot be filled by an upload or an example: `read(music, title, example, *values of inputs)`."""
+    """Lets a slot be filled by an upload or an example: `read(source, example, *values of inputs)`."""
 
     @in_sentences
     def on_upload(path, *given):
-        from hub_models import midi
-
-        return read(midi.load(path), Path(path).stem, None, *given)
+        return read(Source(Path(path).stem, Path(path).read_bytes()), None, *given)
 
     @in_sentences
     def on_example(name, *given):
         if name not in offered:
             raise validate.StudioError("There is no such example.")
-        return read(play(name), _short(name), name, *given)
+        return read(_example(play, name), name, *given)
 
     fill = {"show_progress_on": slot.roll, **RENDER_QUEUE, **PRIVATE}
     slot.upload.upload(on_upload, [slot.upload, *inputs], outputs, **fill)
     slot.example.input(on_example, [slot.example, *inputs], outputs, **fill)
+
+
+def _example(play: Callable[[str], Any], name: str) -> Source:
+    """An example as the file that it would be."""
+    from hub_models import midi
+
+    return Source(_short(name), midi.to_bytes(play(name)))
+
+
+def _music(source: Source) -> pretty_midi.PrettyMIDI:
+    from hub_models import midi
+
+    return midi.load(source.data)
 
 
 def _short(example: str) -> str:

@@ -14,8 +14,9 @@ from components.piano_roll import PianoRoll
 from engine import ATTRIBUTE_LABELS, Engine
 
 from hub_models import midi
+from hub_models.clips import MIDI, Clip
 
-from .parts import PRIVATE, SESSION_SECONDS, Desk, Music, chance_controls, heading, plain
+from .parts import PRIVATE, SESSION_SECONDS, Desk, chance_controls, heading, plain, send_menu
 
 if TYPE_CHECKING:
     from pretty_midi import PrettyMIDI
@@ -85,53 +86,38 @@ def build(engine: Engine) -> Desk | None:
             )
             remarks = gr.Markdown("", elem_classes="report", elem_id="song-remarks")
             result = gr.State(None, time_to_live=SESSION_SECONDS)
-            with gr.Row(elem_classes="again"):
-                to_performer = gr.Button(
-                    "To Performer", interactive=False, size="sm", min_width=120, elem_id="song-to-performer"
-                )
-                to_vocoder = gr.Button("To Vocoder", interactive=False, size="sm", min_width=120, elem_id="song-to-vocoder")
-                to_jukebox = gr.Button("To Jukebox", interactive=False, size="sm", min_width=120, elem_id="song-to-jukebox")
+            menu = send_menu("song-")
 
     seed = chance[1]
-    made = [roll, remarks, seed, result, to_performer, to_vocoder, to_jukebox]
+    made = [roll, remarks, seed, result]
     song_a, song_b = (slot[0] for slot in slots)
 
-    def finish(written: songs.Written, title: str, seed: int, progress: Any) -> tuple:
+    def finish(made: songs.Made, progress: Any) -> tuple:
         """Values for `made`."""
         progress(0.92, "Rendering")
-        value = songs.roll_value(written.midi, title, written.kept, songs.files(written.midi))
+        written, seed = made.written, made.origin.seed
+        value = songs.roll_value(written.midi, made.title, written.kept, songs.files(written.midi))
         lines = "\n".join(f"- {plain(remark)}" for remark in written.remarks[:8])
         value["detail"] += f", seed {seed}"
-        remarks = f"What the model did not read:\n{lines}" if lines else ""
-        on = gr.Button(interactive=True)
-        return value, remarks, seed, Music(written.midi, title, written.midi.get_end_time()), on, on, on
+        return value, f"What the model did not read:\n{lines}" if lines else "", seed, made.clip()
 
     @in_sentences
     def on_smooth(model, song, width, temperature, seed, keep, progress=gr.Progress()):
-        seed, width = actions.choose_seed(seed, keep), validate.width(width)
-        given = _song(song, "A")
-        temperature = validate.temperature(temperature)
-        written = songs.change(engine, model, given["bytes"], songs.smooth(width), temperature, seed, progress)
-        return finish(written, f"{given['name']}, smoothed", seed, progress)
+        given, chance = _song(song, "A"), (validate.temperature(temperature), actions.choose_seed(seed, keep))
+        return finish(songs.smoothed(engine, model, given, validate.width(width), *chance, progress), progress)
 
     @in_sentences
     def on_morph(model, song, other, start, end, fit, temperature, seed, keep, progress=gr.Progress()):
-        seed, path = actions.choose_seed(seed, keep), validate.path(start / 100, end / 100)
         given, to = _song(song, "A"), _song(other, "B")
-        temperature, fit = validate.temperature(temperature), validate.one_of("The fit", fit, songs.FITS)
-        written = songs.change(
-            engine, model, given["bytes"], lambda song: song, temperature, seed, progress,
-            other=to["bytes"], path=path, fit=fit,
-        )  # fmt: skip
-        return finish(written, f"{given['name']} → {to['name']}", seed, progress)
+        chance = validate.temperature(temperature), actions.choose_seed(seed, keep)
+        path, fit = validate.path(start / 100, end / 100), validate.one_of("The fit", fit, songs.FITS)
+        return finish(songs.turned(engine, model, given, to, path, fit, *chance, progress), progress)
 
     @in_sentences
     def on_hold(model, song, attribute, mean, value, temperature, seed, keep, progress=gr.Progress()):
-        seed, value = actions.choose_seed(seed, keep), None if mean else validate.strength(value)
-        given, temperature = _song(song, "A"), validate.temperature(temperature)
-        edit = songs.hold(engine, model, attribute, value)
-        written = songs.change(engine, model, given["bytes"], edit, temperature, seed, progress)
-        return finish(written, f"{given['name']}, {ATTRIBUTE_LABELS[attribute].lower()} held", seed, progress)
+        given, chance = _song(song, "A"), (validate.temperature(temperature), actions.choose_seed(seed, keep))
+        value = None if mean else validate.strength(value)
+        return finish(songs.with_held(engine, model, given, attribute, value, *chance, progress), progress)
 
     @in_sentences
     def on_model(name):
@@ -147,8 +133,17 @@ def build(engine: Engine) -> Desk | None:
     for letter, (song, shown, upload, example) in zip(LETTERS, slots, strict=True):
         connect_slot(letter, song, shown, upload, example, offered)
 
-    send_to = {"Performer": to_performer, "Vocoder": to_vocoder, "Jukebox": to_jukebox}
-    return Desk(TITLE, result, send_to, perform=lambda music: music)
+    def take(clip: Clip) -> tuple:
+        """Values for song A."""
+        return (*_fill("A", clip.name, clip.music(), clip.data, clip.id), gr.Dropdown(value=None))
+
+    first_song = [slots[0][index] for index in (0, 1, 3)]
+    return Desk(TITLE, result, lambda clip: clip, reads=reads, take=take, outputs=first_song, menu=menu)
+
+
+def reads(clip: Clip) -> str | None:
+    """What the tab does with a clip."""
+    return "all of it as song A, at its own tempo" if clip.kind == MIDI else None
 
 
 def connect_slot(
@@ -164,6 +159,8 @@ def connect_slot(
     @in_sentences
     def on_upload(path):
         music = midi.load(path)
+        if not any(instrument.notes for instrument in music.instruments):
+            raise validate.StudioError("There are no notes in this file.")
         return (*_fill(letter, Path(path).stem, music, Path(path).read_bytes()), gr.Dropdown(value=None))
 
     @in_sentences
@@ -198,13 +195,16 @@ def _slot(letter: str, name: str, offered: dict[str, PrettyMIDI]) -> tuple:
     return song, shown, upload, example
 
 
-def _fill(letter: str, name: str, music: PrettyMIDI, content: bytes | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a slot holds, and what its roll shows; `content` is the file that the music is from, if it is from one."""
-    held = {"name": name[:60], "bytes": content or midi.to_bytes(music)}
-    return held, songs.roll_value(music, f"{letter} · {held['name']}")
+def _fill(
+    letter: str, name: str, music: PrettyMIDI, content: bytes | None = None, clip: str | None = None
+) -> tuple[songs.Held, dict[str, Any]]:
+    """What a slot holds, and what its roll shows; `content` is the file that the music is from, if it is from one, and
+    `clip` the id of the clip whose file it is."""
+    held = songs.Held(name[:60], content or midi.to_bytes(music), clip)
+    return held, songs.roll_value(music, f"{letter} · {held.name}")
 
 
-def _song(song: Any, letter: str) -> dict[str, Any]:
+def _song(song: songs.Held | None, letter: str) -> songs.Held:
     if not song:
         raise validate.StudioError(f"Song {letter} is empty: upload a MIDI file or pick an example.")
     return song

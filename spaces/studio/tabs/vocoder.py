@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +13,19 @@ import gradio as gr
 import sound as sounds
 import validate
 import vocoder_examples
-from actions import MODEL_QUEUE, RENDER_QUEUE, in_sentences
+from actions import LONG_QUEUE, RENDER_QUEUE, in_sentences
 from components.sound_view import TICKS, SoundView, sound_view_value, take
 from sound import MIN_SECONDS, Sound
+from sources import Ledger, in_words, plain_settings
 from vocoder import BUNDLED, GRIFFIN_LIM_ITERATIONS, MAX_SECONDS, TRAINING, Step, VocoderEntry, Vocoders, Wish
 
-from .parts import PRIVATE, SESSION_SECONDS, Desk, Music, as_sound, heading, plain, seed_controls
+from .parts import PRIVATE, SESSION_SECONDS, Desk, heading, plain, seed_controls, send_menu
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+    from hub_models import Clip
 
 TITLE = "Vocoder"
 OWN = "own"  # in place of a schedule's name: so many evenly spaced steps
@@ -29,6 +33,14 @@ OWN_STEPS, MOST_OWN_STEPS = 12, 200
 ORIGINAL, VOCODED, GRIFFIN_LIM = "original", "vocoded", "griffin-lim"
 # What the sliders go to; programs may ask for more.
 PAGE_SEMITONES, PAGE_STRETCH = 12, (0.5, 2.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Vocoded:
+    """A sound that was made: what the view shows of it, and what travels."""
+
+    value: dict[str, Any]
+    clip: Clip
 
 
 def build(vocoders: Vocoders) -> Desk | None:
@@ -111,9 +123,7 @@ def build(vocoders: Vocoders) -> Desk | None:
                 view="result", elem_id="vocoder-result", label="Result",
             )  # fmt: skip
             with gr.Row(elem_classes="again"):
-                to_jukebox = gr.Button(
-                    "To Jukebox", size="sm", min_width=110, interactive=False, elem_id="vocoder-to-jukebox"
-                )
+                menu = send_menu("vocoder-")
             gr.Markdown(
                 f"Griffin-Lim is what one does without a network: {GRIFFIN_LIM_ITERATIONS} rounds of guessing the phases."
                 + "".join(f"\n\n{plain(entry.description, 600)}" for entry in vocoders.entries.values()),
@@ -154,9 +164,7 @@ def build(vocoders: Vocoders) -> Desk | None:
         return (sound, value, gr.Dropdown(value=example), remarks, begin, *seen)
 
     def play(name: str, how: tuple) -> tuple:
-        rate = vocoders.entry(how[0]).sample_rate
-        music, seconds = vocoder_examples.music(name), vocoder_examples.seconds(name)
-        return fill(sounds.perform(music, name, rate, seconds), how, name)
+        return fill(vocoder_examples.sound(name, vocoders.entry(how[0]).sample_rate), how, name)
 
     @in_sentences
     def on_upload(path, *how):
@@ -181,28 +189,28 @@ def build(vocoders: Vocoders) -> Desk | None:
 
     @in_sentences
     def on_make(request: gr.Request, sound, begin, length, seed, keep, before, *how) -> Iterator[tuple]:
-        """Values for `result`, `view`, `seed` and `to_jukebox`, again and again while the sound is being made."""
+        """Values for `result`, `view` and `seed`, again and again while the sound is being made."""
         if sound is None:
             raise validate.StudioError("There is no sound yet: upload one or pick an example.")
         seed = actions.choose_seed(seed, keep)
-        wish, name, sound = wished(*how, seed), how[0], _part(sound, begin, length)
-        making = _Making(vocoders, name, sound, wish)
+        wish, name, part = wished(*how, seed), how[0], _part(sound, begin, length)
+        making = _Making(vocoders, name, part, wish)
         try:
             with brakes.running(request.session_hash, lambda fraction, text: None) as check:
-                yield gr.skip(), making.value("Getting ready"), seed, gr.skip()
+                yield gr.skip(), making.value("Getting ready"), seed
                 making.read()
                 vocoders.load(name)
                 for step in vocoders.vocode(name, making.mel, making.num_samples, wish, lambda: check(0.0, "")):
                     making.come(step)
-                    yield gr.skip(), making.value(_progress(step)), gr.skip(), gr.skip()
+                    yield gr.skip(), making.value(_progress(step)), gr.skip()
                 making.finish(step)
-                yield gr.skip(), making.value("Griffin-Lim, to compare"), gr.skip(), gr.skip()
+                yield gr.skip(), making.value("Griffin-Lim, to compare"), gr.skip()
                 making.compare()
                 check(0.0, "")
-            done = making.value()
-            yield done, done, gr.skip(), gr.Button(interactive=True)
+            value = making.value()
+            yield Vocoded(value, clip_of(name, sound, begin, length, wish, making.wav)), value, gr.skip()
         except Exception:
-            yield gr.skip(), before, gr.skip(), gr.skip()
+            yield gr.skip(), before.value if before else None, gr.skip()
             raise
 
     @in_sentences
@@ -227,24 +235,71 @@ def build(vocoders: Vocoders) -> Desk | None:
     mark = "(begin, length) => { window.encoreSound?.views.source?.mark(begin, length); }"
     gr.on([begin.change, length.change], None, part, None, js=mark)
     make.click(
-        on_make, [held, *part, seed, keep, result, *how], [result, view, seed, to_jukebox],
-        show_progress="hidden", **MODEL_QUEUE, **PRIVATE,
+        on_make, [held, *part, seed, keep, result, *how], [result, view, seed],
+        show_progress="hidden", **LONG_QUEUE, **PRIVATE,
     )  # fmt: skip
     stop.click(on_stop, None, None, queue=False, show_progress="hidden", **PRIVATE)
 
-    def put(given: Music | Sound, *how) -> tuple:
-        """Values for `filled`: what sounds in another tab."""
-        return fill(as_sound(given, vocoders.entry(how[0]).sample_rate), how)
+    def reads(clip: Clip) -> str | None:
+        text = sounds.reads(clip)
+        if text and clip.seconds > MAX_SECONDS:
+            return f"{text}, up to {MAX_SECONDS:g} seconds of it at once"
+        return text
 
-    def perform(made: dict[str, Any], name: str) -> Sound:
-        """The sound that was made last."""
-        wav = next(one["wav"] for one in made["takes"] if one["key"] == VOCODED)
-        return sounds.read(wav, f"{made['title']}, vocoded", vocoders.entry(name).sample_rate)
+    def put(clip: Clip, *how) -> tuple:
+        """Values for `filled`: a clip has come."""
+        return fill(sounds.of_clip(clip, vocoders.entry(how[0]).sample_rate), how)
 
     return Desk(
-        TITLE, result, {"Jukebox": to_jukebox}, put, how, filled, hears=True, perform=perform, performed_with=[model],
+        TITLE, result, give=lambda made: made.clip, reads=reads, take=put, inputs=how, outputs=filled, menu=menu,
         opened=on_open, opened_inputs=[held, *how], opened_outputs=filled,
     )  # fmt: skip
+
+
+def clip_of(model: str, sound: Sound, begin: float, length: float, wish: Wish, wav: bytes) -> Clip:
+    """The clip of a sound that was made, as /vocode makes it again.
+
+    Args:
+        sound: the whole, of which `length` seconds from `begin` on were taken.
+        wav: contents of its file.
+    """
+    from hub_models import Clip
+    from hub_models.clips import Call, Origin
+
+    part, ledger = sound.part(begin, length), Ledger()
+    source, begins = sound.source(begin, length)
+    call = Call(
+        "/vocode",
+        {
+            "model": model,
+            "file": ledger.reference(source, "wav"),
+            "schedule": wish.schedule or str(wish.steps),
+            "semitones": wish.semitones,
+            "stretch": wish.stretch,
+            "seed": wish.seed,
+            "begin": begins,
+            "seconds": part.seconds,
+            "midi_seconds": sound.midi_seconds,
+        },
+    )
+    origin = Origin(
+        action=in_words(f"Vocode {sound.name}"),
+        model=model,
+        settings=plain_settings(
+            sound=sound.name,
+            begin=begin,
+            seconds=round(part.seconds, 3),
+            schedule=wish.schedule,
+            steps=wish.steps,
+            semitones=wish.semitones,
+            stretch=wish.stretch,
+        ),
+        seed=wish.seed,
+        parents=ledger.parents,
+        calls=(call,),
+        files=ledger.files,
+    )
+    return Clip.from_audio(wav, f"{sound.name}, vocoded", origin=origin)
 
 
 class _Making:
@@ -271,6 +326,11 @@ class _Making:
     def finish(self, step: Step) -> None:
         """The last step is done: the sound can be heard."""
         self._show(VOCODED, "WaveGrad", step.samples, heard=True, compared=True)
+
+    @property
+    def wav(self) -> bytes:
+        """Contents of the file of what was made."""
+        return self.takes[VOCODED]["wav"]
 
     def compare(self) -> None:
         """The same spectrogram without a network."""
@@ -316,11 +376,7 @@ def _part(sound: Sound, begin: Any, length: Any) -> Sound:
 
 
 def _source_value(sound: Sound) -> dict[str, Any]:
-    from hub_models import audio
-
-    samples = sound.samples()
-    wave, wav = sounds.wave_picture(samples), audio.to_wav_bytes(samples, sound.sample_rate)
-    one = take(ORIGINAL, "Original", sound.seconds, wave=wave, wav=wav)
+    one = take(ORIGINAL, "Original", sound.seconds, wave=sounds.wave_picture(sound.samples()), wav=sound.wav())
     return sound_view_value([one], title=sound.name, detail=f"{sound.seconds:.1f} seconds, {sound.sample_rate} Hz")
 
 

@@ -1,0 +1,131 @@
+"""The Compose tab in a real browser: a piece appears stage by stage, is changed, edited, undone, mixed and taken along."""
+
+import pytest
+from playwright.sync_api import expect
+
+from hub_models import audio, midi
+
+from .pages import CHROMIUM, PATIENCE, check_layout, open_tab, picture, send_to, title_of
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+
+STAGES = ("chords", "melody", "band", "piano")
+HAS_SOUND = "(card) => Boolean(card.querySelector('a.wav[href]:not([hidden])'))"
+# The order in which the cards get their sound, as the page itself sees it.
+WATCH = f"""(stages) => {{ window.arrived = [];
+  for (const stage of stages) {{
+    const card = document.querySelector(`#compose-${{stage}}`), hasSound = {HAS_SOUND};
+    const look = () => {{ if (!window.arrived.includes(stage) && hasSound(card)) window.arrived.push(stage); }};
+    new MutationObserver(look).observe(card, {{ subtree: true, childList: true, attributes: true }});
+  }} }}"""
+# Pressed by the page itself as soon as the melody is there.
+STOP_AFTER_MELODY = f"""() => {{ const card = document.querySelector('#compose-melody'), hasSound = {HAS_SOUND};
+  const observer = new MutationObserver(() => {{
+    if (hasSound(card)) {{ observer.disconnect(); document.querySelector('#compose-stop').click(); }} }});
+  observer.observe(card, {{ subtree: true, childList: true, attributes: true }}); }}"""
+
+
+def link(page, stage, kind="midi"):
+    """Where a file of a card is."""
+    return page.locator(f"#compose-{stage} a.{kind}").get_attribute("href")
+
+
+def finished(page, text):
+    """Waits until the status says that something is done."""
+    expect(page.locator("#compose-status p")).to_contain_text(text, timeout=PATIENCE)
+
+
+def compose(page):
+    page.get_by_label("Play the melody as soon as it is there").uncheck()
+    page.fill("#compose-chords-text textarea, #compose-chords-text input", "C Am F G")
+    page.click("#compose-make")
+    finished(page, "Composed in")
+
+
+def links(page):
+    return {stage: link(page, stage) for stage in STAGES}
+
+
+def test_a_piece_appears_and_its_stages_are_made_anew(open_page, tmp_path):
+    page = open_page(room=None)
+    page.wait_for_selector("#compose-make")
+    page.evaluate(WATCH, [*STAGES, "mix"])
+    compose(page)
+    page.wait_for_function("window.arrived.length === 5", timeout=PATIENCE)
+    assert page.evaluate("window.arrived") == [*STAGES, "mix"]
+    expect(title_of(page, "#compose-mix")).to_contain_text("in C major")
+    picture(page, "compose")
+    for kind in ("midi", "wav"):
+        with page.expect_download() as saved:
+            page.click(f"#compose-mix a.{kind}")
+        saved.value.save_as(tmp_path / f"piece.{kind}")
+    assert midi.load(tmp_path / "piece.midi").instruments
+    assert audio.load(tmp_path / "piece.wav")[0].shape[0] == 2
+
+    before = links(page)
+    page.click("#compose-band-again")
+    finished(page, "Band made anew")
+    after = links(page)
+    assert after["band"] != before["band"]
+    assert {stage: after[stage] for stage in STAGES if stage != "band"} == {
+        stage: before[stage] for stage in STAGES if stage != "band"
+    }, "the rest did not stay"
+
+    page.click("#compose-undo")
+    finished(page, "Back to")
+    assert links(page) == before
+
+    page.click("#compose-melody .edit")
+    page.locator("#compose-melody .scroller").focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.press("ArrowUp")
+    page.click("#compose-melody .done")
+    finished(page, "Melody edited")
+    edited = links(page)
+    assert edited["melody"] != before["melody"]
+    assert edited["piano"] == before["piano"]
+
+    mixed = link(page, "mix")
+    page.get_by_label("Piano", exact=True).locator("visible=true").check()
+    finished(page, "Mixed")
+    assert link(page, "mix") != mixed
+    said = send_to(page, "#compose-send", "Band")
+    assert "style" in said
+    page.wait_for_selector("#band-style-a .note")
+
+
+def test_stop_keeps_what_is_there(open_page):
+    page = open_page(room=None)
+    page.wait_for_selector("#compose-make")
+    page.evaluate(STOP_AFTER_MELODY)
+    page.get_by_label("Play the melody as soon as it is there").uncheck()
+    page.click("#compose-make")
+    page.wait_for_function(
+        "/Stopped in|Composed in/.test(document.querySelector('#compose-status p').textContent)", timeout=PATIENCE
+    )
+    assert link(page, "melody")
+    assert link(page, "mix")
+    compose(page)
+    assert all(links(page).values()), "after Stop nothing can be composed"
+
+
+def test_wrong_chords_are_said(open_page):
+    page = open_page(room=None)
+    page.wait_for_selector("#compose-make")
+    page.fill("#compose-chords-text textarea, #compose-chords-text input", "C Xyz")
+    page.click("#compose-make")
+    toast = page.locator(".toast-body, [data-testid=toast-body]").filter(has_text="Xyz").first
+    expect(toast).to_be_visible(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
+def test_the_tab_fits_a_phone_and_a_desk(open_page, width, scheme):
+    page = open_page(width=width, scheme=scheme, room=None)
+    page.wait_for_selector("#compose-make")
+    check_layout(page, width)
+    compose(page)
+    check_layout(page, width)
+    picture(page, f"compose-{width}-{scheme}")
+    open_tab(page, "Morph", "#clip-a .note")
+    open_tab(page, "Compose", "#compose-make")
+    expect(title_of(page, "#compose-mix")).to_contain_text("in C major")
