@@ -28,6 +28,10 @@ MidiSource = str | os.PathLike | bytes | bytearray | IO[bytes]
 
 SAMPLE_RATES = (22_050, 32_000, 44_100, 48_000)
 MAX_RENDER_SECONDS = 15 * 60
+# The synthesiser plays all notes as loud as their samples, so they are played in layers of so many velocities, which are put
+# together as loud as they were struck: amplitude goes with the square of the velocity (SoundFont 2.04, section 8.4.1), and a
+# note of this velocity is as loud as its sample.
+VELOCITY_LAYER, SAMPLE_VELOCITY = 12, 100
 # What the synthesiser still sounds after the last note ends (releases), in seconds.
 RELEASE_SECONDS = 1.0
 # symusic 0.5.9 never returns from notes above the highest safe ones (an endless loop where a sample's loop is shorter than
@@ -194,6 +198,7 @@ def render(
     soundfont: str | os.PathLike | None = None,
     min_seconds: float = 0.0,
     max_seconds: float = MAX_RENDER_SECONDS,
+    dynamics: bool = True,
 ) -> np.ndarray:
     """Play a PrettyMIDI through a SoundFont.
 
@@ -206,6 +211,8 @@ def render(
         min_seconds: at least this long (for a last bar that ends in a rest); the release of the last note adds
             `RELEASE_SECONDS`.
         max_seconds: refuse anything longer.
+        dynamics: notes are as loud as they are struck; else all alike, as those were that the bundled models of sound
+            learned from.
 
     Returns:
         (2, samples) float32, left and right, peak at most 1 (louder music is scaled down as a whole, never clipped).
@@ -231,14 +238,26 @@ def render(
 
     from symusic import Synthesizer
 
-    # A new synthesiser per call: it takes 10 ms to load and holds the state of what it plays, so it is not shared.
-    rendered = Synthesizer(str(playable), sample_rate, 0).render(
-        _to_score(midi, music_seconds + RELEASE_SECONDS, HIGHEST_SAFE_PITCH[sample_rate]), stereo=True
-    )
     audio = np.zeros((2, samples), dtype=np.float32)
-    length = min(samples, rendered.shape[1])
-    audio[:, :length] = rendered[:, :length]
+    for velocities, gain in _layers(midi) if dynamics else [(range(128), 1.0)]:
+        score = _to_score(midi, music_seconds + RELEASE_SECONDS, HIGHEST_SAFE_PITCH[sample_rate], velocities)
+        # A new synthesiser each time: it takes 10 ms to load and holds the state of what it plays, so it is not shared.
+        rendered = Synthesizer(str(playable), sample_rate, 0).render(score, stereo=True)
+        length = min(samples, rendered.shape[1])
+        audio[:, :length] += np.float32(gain) * rendered[:, :length]
     return peak_limit(audio)
+
+
+def _layers(midi: pretty_midi.PrettyMIDI) -> list[tuple[range, float]]:
+    """Velocities that are played together, and how loud."""
+    struck = {note.velocity // VELOCITY_LAYER for instrument in midi.instruments for note in instrument.notes}
+    return [
+        (
+            range(layer * VELOCITY_LAYER, (layer + 1) * VELOCITY_LAYER),
+            ((layer + 0.5) * VELOCITY_LAYER / SAMPLE_VELOCITY) ** 2,
+        )
+        for layer in sorted(struck)
+    ]
 
 
 @cache
@@ -248,8 +267,8 @@ def _default_soundfont() -> Path:
     return Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"
 
 
-def _to_score(midi: pretty_midi.PrettyMIDI, end_seconds: float, highest_pitch: int) -> Any:
-    """symusic's score, in seconds, of all instruments that play, lasting until `end_seconds`."""
+def _to_score(midi: pretty_midi.PrettyMIDI, end_seconds: float, highest_pitch: int, velocities: range) -> Any:
+    """symusic's score, in seconds, of the notes of some velocities, lasting until `end_seconds`."""
     from symusic import Score
 
     score = Score(ttype="second")
@@ -257,6 +276,7 @@ def _to_score(midi: pretty_midi.PrettyMIDI, end_seconds: float, highest_pitch: i
         rows = sorted(
             (note.start, max(note.end - note.start, 1e-3), _within(note.pitch, highest_pitch), note.velocity)
             for note in instrument.notes
+            if note.velocity in velocities
         )
         if rows:
             score.tracks.append(_track(instrument.program, instrument.is_drum, rows))

@@ -17,7 +17,7 @@ from hub_models.music_vae.note_sequence import MidiError, MidiLimits
 def make_midi(notes=((60, 0.0, 0.5), (64, 0.5, 1.0)), program=0, is_drum=False, velocity=100):
     music = pretty_midi.PrettyMIDI(initial_tempo=120)
     instrument = pretty_midi.Instrument(program, is_drum=is_drum)
-    instrument.notes = [pretty_midi.Note(velocity, pitch, start, end) for pitch, start, end in notes]
+    instrument.notes = [pretty_midi.Note(*(own or [velocity]), pitch, start, end) for pitch, start, end, *own in notes]
     music.instruments.append(instrument)
     return music
 
@@ -193,6 +193,17 @@ def test_render_is_reproducible_and_programs_differ():
     assert np.array_equal(piano, midi.render(make_midi(), 22_050))
     assert not np.array_equal(piano, organ)
     assert np.abs(midi.render(make_midi([(36, 0.0, 0.25)], is_drum=True), 22_050)).max() > 0.05
+
+
+def test_notes_are_as_loud_as_they_are_struck():
+    soft, middling, loud = (np.abs(midi.render(make_midi(velocity=v), 22_050)).max() for v in (30, 70, 110))
+    assert soft * 3 < middling
+    assert middling * 2 < loud
+    flat = [midi.render(make_midi(velocity=v), 22_050, dynamics=False) for v in (30, 110)]
+    assert np.array_equal(*flat)
+    both = midi.render(make_midi([(60, 0.0, 0.5, 30), (60, 1.0, 1.5, 110)]), 22_050)
+    half = both.shape[1] * 2 // 5
+    assert np.abs(both[:, :half]).max() * 6 < np.abs(both[:, half:]).max()
 
 
 def test_loud_music_is_scaled_not_clipped():

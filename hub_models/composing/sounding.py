@@ -33,7 +33,7 @@ def rendered(music: pretty_midi.PrettyMIDI, sample_rate: int, min_seconds: float
     layers = sorted({note.velocity // LAYER for part in music.instruments for note in part.notes})
     total: np.ndarray | None = None
     for layer in layers:
-        sound = midi.render(_only(music, layer), sample_rate=sample_rate, min_seconds=seconds)
+        sound = midi.render(_only(music, layer), sample_rate=sample_rate, min_seconds=seconds, dynamics=False)
         loud = min(FULL_VELOCITY, layer * LAYER + LAYER / 2)
         sound *= np.float32((loud / FULL_VELOCITY) ** VELOCITY_EXPONENT)
         total = sound if total is None else total + sound

@@ -209,7 +209,7 @@ def play(midi: pretty_midi.PrettyMIDI, seconds: float, sample_rate: int) -> np.n
     Raises:
         NothingToRenderError: silence.
     """
-    stereo = midi_border.render(midi, SYNTHESISED_AT, min_seconds=seconds)
+    stereo = midi_border.render(midi, SYNTHESISED_AT, min_seconds=seconds, dynamics=False)
     audio = sound.resample(stereo.mean(axis=0, keepdims=True), SYNTHESISED_AT, sample_rate)[0][
         : round(seconds * sample_rate)
     ]

@@ -193,7 +193,7 @@ def render_excerpt(
     transpose(excerpt, int(random.integers(-variation.transpose, variation.transpose + 1)))
     peak = 10 ** (random.uniform(*variation.peak_db) / 20)
     synthesised_at = 44_100 if sample_rate <= 44_100 else 48_000
-    stereo = midi_border.render(excerpt, synthesised_at, soundfont)
+    stereo = midi_border.render(excerpt, synthesised_at, soundfont, dynamics=False)
     audio = sound.resample(stereo.mean(axis=0, keepdims=True), synthesised_at, sample_rate)[0]
     audio = audio[: round(variation.seconds * sample_rate)]
     highest = float(np.abs(audio).max())

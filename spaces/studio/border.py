@@ -164,6 +164,8 @@ class Page(gr.Blocks):
                 if text := documented.get(argument):
                     parameter["python_type"] = {**parameter["python_type"], "description": text}
                     parameter["type"] = {**parameter["type"], "description": text}
+                if parameter["type"].get("type") == {}:  # any JSON; schemas of tools must name kinds
+                    parameter["type"] = {**parameter["type"], "type": _kinds(signature[argument].annotation)}
                 if not parameter["parameter_has_default"] and "None" in str(signature[argument].annotation):
                     parameter.update(parameter_has_default=True, parameter_default=None)
         return info
@@ -229,6 +231,12 @@ def _check_depth(name: str, value: Any) -> None:
         if not layer:
             return
     raise validate.StudioError(f"{name} holds more than {MAX_DEPTH} lists and objects in one another.")
+
+
+def _kinds(annotation: Any) -> list[str]:
+    """The kinds of JSON that an annotation such as `dict | None` allows."""
+    names = {"dict": "object", "list": "array", "None": "null"}
+    return [kind for name, kind in names.items() if name in str(annotation)] or list(names.values())
 
 
 def _shown(value: Any) -> str:

@@ -78,7 +78,7 @@ def test_the_page_is_played_with_keys(open_page):
     before = page.evaluate("document.querySelector('#result svg.roll').clientWidth")
     page.locator("#result .zoom .in").focus()
     press("Space")
-    assert page.evaluate("document.querySelector('#result svg.roll').clientWidth") > before
+    page.wait_for_function("(before) => document.querySelector('#result svg.roll').clientWidth > before", arg=before)
     expect(play).to_have_class("play")
     # A note goes, comes back, goes: the new result is without it.
     notes = number_of_notes(page, "#result")
@@ -143,4 +143,4 @@ def test_passing_a_dropdown_by_chooses_nothing(open_page):
     page.locator("#band-example input").focus()
     page.keyboard.press("Tab")
     manners.settle()
-    assert page.locator(".toast-body").count() == 0
+    assert page.locator(".toast-body").all_inner_texts() == []

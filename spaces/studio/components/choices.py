@@ -15,7 +15,7 @@ from typing import Any
 
 import gradio as gr
 
-GIVEN_BY_GRADIO = ("Request", "EventData", "SelectData", "Progress")
+GIVEN_BY_GRADIO = ("Request", "EventData", "SelectData")
 SCRIPT = (Path(__file__).parent / "choices.js").read_text(encoding="utf-8")
 
 
@@ -46,7 +46,7 @@ def _position(action: Callable, place: int) -> int:
     for index, parameter in enumerate(inspect.signature(action).parameters.values()):
         annotation = parameter.annotation
         asked_for = (annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")).rsplit(".", 1)[-1]
-        if asked_for in GIVEN_BY_GRADIO:
+        if asked_for in GIVEN_BY_GRADIO or isinstance(parameter.default, gr.Progress):
             continue
         if place == 0 or parameter.kind is inspect.Parameter.VAR_POSITIONAL:
             return index + place
