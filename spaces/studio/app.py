@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--mcp", action="store_true", help="serve the endpoints as tools of an MCP server, too")
     arguments = parser.parse_args()
     if arguments.mcp and importlib.util.find_spec("mcp") is None:
-        parser.error("--mcp needs the package mcp: pip install 'mcp>=1.21,<2'")
+        parser.error("--mcp needs the package mcp: pip install 'encore-music[mcp]' (in a checkout: -e '.[mcp]')")
     if arguments.memory is not None and not 0 < arguments.memory < float("inf"):
         parser.error(f"--memory must be a number of GB above 0, not {arguments.memory:g}.")
     memory = None if arguments.memory is None else int(arguments.memory * 1e9)

@@ -27,12 +27,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger("encore.studio")
 
-# What the page, `gradio_client` and MCP clients ask for. Not among it: calls that go round the queue, the proxy for other
-# Spaces, links to saved states, conversion of recordings, monitoring, and files that are addresses elsewhere.
+# What the page, `gradio_client` and MCP clients ask for; run/predict is how the page presses Stop; all that has a queue is
+# refused there (`api_open=False`). Not among it: other calls that go round the queue, the proxy for other Spaces, links to
+# saved states, conversion of recordings, monitoring, and files that are addresses elsewhere.
 ROUTES = re.compile(
     r"/(config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|pwa_icon(/\w+)?|(static|assets|svelte)/.+)?/?"
     r"|/gradio_api/(info|openapi\.json|app_id|user|token|login_check|startup-events|theme\.css|upload|upload_progress"
-    r"|queue/(join|data|status)|call/.+|cancel|reset|heartbeat/[\w-]+|component_server|mcp(/.*)?)/?"
+    r"|queue/(join|data|status)|run/predict|call/.+|cancel|reset|heartbeat/[\w-]+|component_server|mcp(/.*)?)/?"
     r"|/gradio_api/file=(?!https?:).+",
     re.DOTALL,
 )

@@ -163,6 +163,19 @@ def test_nobody_goes_round_the_queue(http, way):
     assert http.post(f"/gradio_api/{way}/sample", json={"data": [MELODY, 1.0, 0]}).status_code == 404
 
 
+def test_only_what_is_done_at_once_goes_round_the_queue(http):
+    """The page presses Stop so, in five tabs, and looks at candidates of Jukebox; all else has a queue to wait in."""
+    actions = [each for each in http.get("/config").json()["dependencies"] if each["backend_fn"]]
+    assert sum(not each["queue"] for each in actions) == 7
+
+    def status(action, data):
+        asked = {"data": data, "fn_index": action["id"], "session_hash": "someone"}
+        return http.post("/gradio_api/run/predict", json=asked).status_code
+
+    assert {status(each, []) for each in actions if not each["queue"] and not each["inputs"]} == {200}
+    assert {status(each, [None] * len(each["inputs"])) for each in actions if each["queue"]} == {404}
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -146,7 +146,7 @@ def write_jukebox(folder: Path, seed: int = 7) -> None:
     JukeboxTokenizer.from_names(artists, genres, "v3", 3, max_n_lyric_tokens=16).save_pretrained(folder)
 
 
-def write_performer(folder: Path, **kind) -> None:
+def write_performer(folder: Path, hidden_size: int = 32, num_hidden_layers: int = 2, **kind) -> None:
     """A model of performances with random weights, that plays as densely as a pianist does and never ends."""
     import torch
 
@@ -157,7 +157,8 @@ def write_performer(folder: Path, **kind) -> None:
     )
 
     torch.manual_seed(7)
-    sizes = {"hidden_size": 32, "key_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32}
+    sizes = {"hidden_size": hidden_size, "key_size": hidden_size, "intermediate_size": hidden_size}
+    sizes |= {"num_hidden_layers": num_hidden_layers, "num_attention_heads": 4}
     lengths = {"max_relative_position": 64, "context_length": PERFORMER_CONTEXT}
     model = TransformerAutoencoderForConditionalGeneration(TransformerAutoencoderConfig(**sizes, **lengths, **kind))
     likely = torch.full((310,), -3.0)
@@ -167,7 +168,7 @@ def write_performer(folder: Path, **kind) -> None:
     likely[178 + 4 : 178 + 20] = 2.0  # 50 to 200 ms pass
     likely[278 + 8 : 278 + 28] = 0.0
     with torch.no_grad():  # the bias of the last norm reaches the logits through the rows of the output layer
-        bias = torch.ones(32)
+        bias = torch.ones(hidden_size)
         model.model.decoder.norm.bias.copy_(bias)
         model.lm_head.weight.add_(likely[:, None] * bias / bias.square().sum())
     model.save_pretrained(folder)
