@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from .clips import Call, Clip, Origin
 from .composing import making, mixing
+from .composing.harmony import MODES, heard_key
 from .composing.making import Check, Frame, Progress
 from .composing.models import ComposingModels
-from .composing.moods import NUM_BARS, chords_text
+from .composing.moods import MOODS, NUM_BARS, chords_text
 from .composing.parts import CompositionError, Note, Part, Track, checked_notes
 from .composing.reading import read_melody
 from .composing.settings import (
@@ -38,7 +39,6 @@ from .composing.settings import (
     checked_stage,
     followers,
 )
-from .composing.sounding import rendered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,7 +147,9 @@ class Composition:
         """
         import numpy as np
 
-        sound = rendered(self.midi, sample_rate, self.seconds)
+        from . import midi
+
+        sound = midi.render(self.midi, sample_rate, min_seconds=self.seconds)
         highest = float(np.abs(sound).max())
         return (sound * (PEAK / highest)).astype(np.float32) if highest > 0 else sound
 
@@ -350,25 +352,23 @@ class Composition:
 
     # ---- Sound models
 
-    def revoiced(self, pipeline: Any = None, seed: int = 0, **options: Any) -> Clip:
+    def revoiced(self, seconds: float | None = None, pipeline: Any = None, seed: int = 0, **options: Any) -> Clip:
         """The mix through WaveGrad: its mel spectrogram as sound again; see `composing.sound_models.revoice`."""
         from .composing.sound_models import revoice
 
-        return revoice(self, pipeline, seed, **options)
+        return revoice(self, seconds, pipeline, seed, **options)
 
     def continued(self, seconds: float = 4.0, sampler: Any = None, seed: int = 0, **options: Any) -> Clip:
-        """The mix, and what Jukebox makes of it after its last seconds; see `composing.sound_models.go_on`."""
+        """The mix without its ending, and how Jukebox goes on from there; see `composing.sound_models.go_on`."""
         from .composing.sound_models import go_on
 
         return go_on(self, seconds, sampler, seed, **options)
 
-    def reimagined(
-        self, kept_seconds: float = 1.0, seconds: float = 6.0, sampler: Any = None, seed: int = 0, **options
-    ) -> Clip:
+    def reimagined(self, seconds: float = 6.0, sampler: Any = None, seed: int = 0, **options: Any) -> Clip:
         """The beginning of the mix, and what Jukebox goes on with instead; see `composing.sound_models.reimagine`."""
         from .composing.sound_models import reimagine
 
-        return reimagine(self, kept_seconds, seconds, sampler, seed, **options)
+        return reimagine(self, seconds, sampler, seed, **options)
 
 
 def compose(
@@ -398,7 +398,7 @@ def compose(
         mood: one of `composing.moods.MOODS`: what the piece is played on and like, where that is not given.
         tempo: 50 to 180 quarter notes per minute.
         melody: in place of the model's: notes [pitch, start, end, velocity] in quarter notes, or a MIDI file, of which the
-            first sixteen bars of its highest notes are taken.
+            first sixteen bars of its highest notes are taken. Chords and a key that are not given are made to suit it.
         band, to_band: styles of the band, at the beginning and at the end: a name of `composing.band_bars.BARS`, a seed, or
             a MIDI file (contents, `Path`, PrettyMIDI).
         piano: style of the piano: a name of `composing.piano_pieces.PIECES`, or a MIDI file.
@@ -477,8 +477,17 @@ def wished(
     if piano is not None:
         made = made.changed(PIANO, style=piano)
     if melody is not None:
-        made = made.changed(MELODY, material=read_melody(melody).to_dict())
+        made = around_melody(made, read_melody(melody))
     return made
+
+
+def around_melody(recipe: Recipe, part: Part) -> Recipe:
+    """A recipe with a melody that is given; chords that are drawn for it are drawn in the key that it is heard in."""
+    recipe = recipe.changed(MELODY, material=part.to_dict())
+    if recipe.chords.text is not None or recipe.chords.key is not None:
+        return recipe
+    modes = [MOODS[recipe.chords.mood].mode] if recipe.chords.mood else MODES
+    return recipe.changed(CHORDS, key=heard_key(part.notes, modes).name)
 
 
 def _is_kept(material: Mapping[str, Any] | None) -> bool:

@@ -31,7 +31,7 @@ MAX_RENDER_SECONDS = 15 * 60
 # The synthesiser plays all notes as loud as their samples, so they are played in layers of so many velocities, which are put
 # together as loud as they were struck: amplitude goes with the square of the velocity (SoundFont 2.04, section 8.4.1), and a
 # note of this velocity is as loud as its sample.
-VELOCITY_LAYER, SAMPLE_VELOCITY = 12, 100
+VELOCITY_LAYER, SAMPLE_VELOCITY, VELOCITY_EXPONENT = 12, 100, 2
 # What the synthesiser still sounds after the last note ends (releases), in seconds.
 RELEASE_SECONDS = 1.0
 # symusic 0.5.9 never returns from notes above the highest safe ones (an endless loop where a sample's loop is shorter than
@@ -199,6 +199,7 @@ def render(
     min_seconds: float = 0.0,
     max_seconds: float = MAX_RENDER_SECONDS,
     dynamics: bool = True,
+    limit: bool = True,
 ) -> np.ndarray:
     """Play a PrettyMIDI through a SoundFont.
 
@@ -213,9 +214,11 @@ def render(
         max_seconds: refuse anything longer.
         dynamics: notes are as loud as they are struck; else all alike, as those were that the bundled models of sound
             learned from.
+        limit: music that is louder than full scale is scaled down as a whole, never clipped; else it stays as it is, to be
+            measured or mixed.
 
     Returns:
-        (2, samples) float32, left and right, peak at most 1 (louder music is scaled down as a whole, never clipped).
+        (2, samples) float32, left and right, peak at most 1 if limited.
 
     Raises:
         RenderError: too long, an unknown sample rate, or a SoundFont that is not there or broken.
@@ -245,7 +248,7 @@ def render(
         rendered = Synthesizer(str(playable), sample_rate, 0).render(score, stereo=True)
         length = min(samples, rendered.shape[1])
         audio[:, :length] += np.float32(gain) * rendered[:, :length]
-    return peak_limit(audio)
+    return peak_limit(audio) if limit else audio
 
 
 def _layers(midi: pretty_midi.PrettyMIDI) -> list[tuple[range, float]]:
@@ -254,7 +257,7 @@ def _layers(midi: pretty_midi.PrettyMIDI) -> list[tuple[range, float]]:
     return [
         (
             range(layer * VELOCITY_LAYER, (layer + 1) * VELOCITY_LAYER),
-            ((layer + 0.5) * VELOCITY_LAYER / SAMPLE_VELOCITY) ** 2,
+            ((layer + 0.5) * VELOCITY_LAYER / SAMPLE_VELOCITY) ** VELOCITY_EXPONENT,
         )
         for layer in sorted(struck)
     ]

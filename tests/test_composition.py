@@ -8,15 +8,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub_models import Composition, compose, midi
+from hub_models import Composition, JukeboxSampler, WaveGradPipeline, audio, compose, midi
 from hub_models.composing import fitting, mixing
-from hub_models.composing.harmony import Harmony, HarmonyError, Key, chord_tones, find_key, scale_over, transpose_symbol
+from hub_models.composing.harmony import (
+    Harmony,
+    HarmonyError,
+    Key,
+    chord_tones,
+    find_key,
+    heard_key,
+    scale_over,
+    transpose_symbol,
+)
 from hub_models.composing.models import ComposingModels
 from hub_models.composing.moods import MOODS, draw_progression, read_chords
 from hub_models.composing.parts import CompositionError, Note, Part
 from hub_models.composing.reading import read_melody
 from hub_models.composing.settings import PLAYED, QUARTERS, STAGES, Recipe, Style, followers
-from hub_models.composing.sounding import rendered
+from hub_models.composition import OUTPUTS
 
 from .spaces import tiny_models
 
@@ -48,6 +57,13 @@ def no_models():
         raise AssertionError("a model was asked for")
 
     return ComposingModels(never, never, never)
+
+
+@pytest.fixture(scope="module")
+def sound_models(tmp_path_factory):
+    """What a piece is taken further with: a pipeline of WaveGrad, and what samples Jukebox."""
+    folder = tiny_models.write(tmp_path_factory.mktemp("sound"), (tiny_models.VOCODER, tiny_models.JUKEBOX))
+    return WaveGradPipeline.from_pretrained(folder / tiny_models.VOCODER), JukeboxSampler(folder / tiny_models.JUKEBOX)
 
 
 def same(first, second, stage):
@@ -408,7 +424,7 @@ def test_loud_notes_are_louder():
         music = pretty_midi.PrettyMIDI()
         music.instruments.append(pretty_midi.Instrument(0))
         music.instruments[0].notes = [pretty_midi.Note(velocity, 60, 0.0, 0.5)]
-        return np.abs(rendered(music, 22_050)).max()
+        return np.abs(midi.render(music, 22_050)).max()
 
     assert peak(30) < 0.5 * peak(70) < 0.5 * peak(120)
 
@@ -417,3 +433,118 @@ def test_chords_are_heard_by_themselves(piece):
     held = piece.parts["chords"].notes
     assert {note.pitch % 12 for note in held if note.start < 4} == set(chord_tones("C"))
     assert max(note.end for note in held) == QUARTERS
+
+
+# ---- Around a melody
+
+
+def melody_of(pitches):
+    return [[pitch, quarter, quarter + 1.0, 80] for quarter, pitch in enumerate(pitches)]
+
+
+@pytest.mark.parametrize(
+    ("pitches", "key"),
+    [
+        ((60, 60, 67, 67, 69, 69, 67, 65, 65, 64, 64, 62, 62, 60), "C major"),
+        ((62, 62, 69, 69, 71, 71, 69, 67, 67, 66, 66, 64, 64, 62), "D major"),
+        ((69, 71, 72, 71, 69, 68, 69, 76, 74, 72, 71, 69), "A minor"),
+    ],
+)
+def test_the_key_of_a_melody_is_heard(pitches, key):
+    assert heard_key(melody_of(pitches)).name == key
+    assert heard_key(melody_of(pitches), ["minor"]).mode == "minor"
+
+
+def test_one_note_for_ever_has_a_key():
+    assert heard_key([(66, 0.0, 64.0)]).tonic == 6
+    assert heard_key([(pitch, 0.0, 1.0) for pitch in range(60, 72)]) in [Key(tonic, "major") for tonic in range(12)]
+
+
+def test_chords_suit_a_melody_that_is_given(models):
+    tune = melody_of((62, 62, 69, 69, 71, 71, 69, 67, 67, 66, 66, 64, 64, 62))
+    made = compose(melody=tune, seed=3, recipe=FEW, models=models)
+    assert made.key == "D major"
+    assert MOODS[made.frame.mood].mode == "major"
+    assert compose("C Am F G", melody=tune, seed=3, recipe=FEW, models=models).key == "C major"
+    assert compose(melody=tune, key="Bb major", seed=3, recipe=FEW, models=models).key == "Bb major"
+    # Editing it does not change its chords.
+    assert made.edit("melody", melody_of((60, 61, 62, 63))).chords == made.chords
+
+
+# ---- Further, as sound
+
+
+def heard(clip):
+    sound, rate = audio.load(clip.data)
+    return audio.mono(sound), rate
+
+
+def test_jukebox_goes_on_where_the_bars_end(piece, sound_models):
+    _, sampler = sound_models
+    told = []
+    first, again, other = (
+        piece.continued(2.0, sampler, seed, progress=lambda share, text: told.append((share, text))) for seed in (1, 1, 2)
+    )
+    body = piece.with_levels(ending=False)
+    sound, rate = heard(first)
+    assert rate == sampler.sampling_rate
+    assert len(sound) / rate == pytest.approx(body.seconds + 2.0, abs=0.1)
+    # Until the two sounds run into one another it is the mix, as the model's rate has it.
+    mix = audio.mono(audio.resample(body.audio(44_100), 44_100, rate))
+    same = round((body.seconds - 0.06) * rate)
+    np.testing.assert_allclose(sound[:same], mix[:same], atol=1e-3)
+    assert first.data == again.data
+    assert other.data != first.data
+    np.testing.assert_array_equal(heard(other)[0][:same], sound[:same])
+    assert told[-1][0] == 1.0
+    assert "Jukebox, level 3 of 3" in told[-1][1]
+    assert (first.tempo, first.key, first.kind) == (piece.tempo, piece.key, "audio")
+
+
+def test_jukebox_imagines_it_anew_from_its_beginning(piece, sound_models):
+    _, sampler = sound_models
+    clip = piece.reimagined(4.0, sampler, seed=3)
+    sound, rate = heard(clip)
+    assert len(sound) / rate == pytest.approx(4.0, abs=0.1)
+    assert np.abs(sound).max() > 0
+    assert clip.origin.parents == (piece.clip().id,)
+    with pytest.raises(CompositionError, match=r"2 of 1\.5 seconds"):
+        piece.reimagined(1.5, sampler)
+
+
+def test_wavegrad_gives_it_another_voice(piece, sound_models):
+    pipeline, _ = sound_models
+    steps = []
+    clip = piece.revoiced(3.0, pipeline, 5, progress=lambda share, text: steps.append(text))
+    sound, rate = heard(clip)
+    assert (len(sound), rate) == (3 * pipeline.sample_rate, pipeline.sample_rate)
+    assert steps == [f"WaveGrad, step {number} of 6" for number in range(1, 7)]
+    assert piece.revoiced(3.0, pipeline, 5).data == clip.data
+    short = piece.revoiced(1.0, pipeline, 5, num_inference_steps=2)
+    assert short.seconds == pytest.approx(1.0, abs=0.01)
+
+
+def test_what_is_told_ends_the_work(piece, sound_models):
+    pipeline, sampler = sound_models
+
+    def halt(share, text):
+        raise Halt
+
+    for make in (
+        lambda: piece.revoiced(1.0, pipeline, 0, progress=halt),
+        lambda: piece.continued(2.0, sampler, progress=halt),
+        lambda: piece.reimagined(4.0, sampler, progress=halt),
+    ):
+        with pytest.raises(Halt):
+            make()
+
+
+def test_its_origin_makes_it_again_where_that_is_possible(piece, sound_models):
+    """By the name of the model that the Studio knows; not with options that the Studio has no name for."""
+    pipeline, sampler = sound_models
+    named = piece.revoiced(1.0, pipeline, 5, model="mine").origin
+    assert [call.endpoint for call in named.calls] == ["/compose", "/develop"]
+    assert named.calls[1].arguments["model"] == named.model == "mine"
+    assert OUTPUTS[named.calls[1].arguments["state"]["$output"]] == "state"
+    assert piece.revoiced(1.0, pipeline, 5).origin.calls == ()
+    assert piece.continued(2.0, sampler, model="mine", temperatures=0.5).origin.calls == ()

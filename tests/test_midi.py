@@ -212,6 +212,17 @@ def test_loud_music_is_scaled_not_clipped():
     assert np.sum(np.abs(sound) > 0.999) < 10
 
 
+def test_loud_music_stays_as_loud_as_it_is_where_that_is_wanted():
+    one, many = (
+        midi.render(make_midi([(pitch, 0.0, 1.0) for pitch in pitches], velocity=127), 22_050, limit=False)
+        for pitches in ([60], range(30, 100))
+    )
+    assert np.abs(many).max() > 1.0
+    scaled = midi.render(make_midi([(pitch, 0.0, 1.0) for pitch in range(30, 100)], velocity=127), 22_050)
+    np.testing.assert_allclose(scaled, many / np.abs(many).max(), atol=1e-5)
+    assert np.array_equal(one, midi.render(make_midi([(60, 0.0, 1.0)], velocity=127), 22_050))
+
+
 def test_silence_gives_silence_of_its_length():
     assert midi.render(pretty_midi.PrettyMIDI()).shape == (2, 0)
     assert np.array_equal(midi.render(pretty_midi.PrettyMIDI(), 22_050, min_seconds=2.0), np.zeros((2, 44_100), np.float32))

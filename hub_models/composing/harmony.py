@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+import statistics
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 MAJOR, MINOR = MODES = ("major", "minor")
 SCALES = {MAJOR: (0, 2, 4, 5, 7, 9, 11), MINOR: (0, 2, 3, 5, 7, 8, 10)}
+# How well each note, from the tonic up, is heard to fit a key: C. L. Krumhansl and E. J. Kessler, Psychological Review 89,
+# 1982, table 2.
+PROFILES = {
+    MAJOR: (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
+    MINOR: (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17),
+}
 # Triads by their place in `chord_symbols.QUALITIES`.
 _TRIADS = ((0, 4, 7), (0, 3, 7), (0, 4, 8), (0, 3, 6))
 _SHARPS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
@@ -130,6 +137,29 @@ def find_key(bars: Sequence[Sequence[str]]) -> Key:
         return inside + 1.6 * at_home[0] + 0.8 * at_home[-1] + 0.4 * sum(at_home) + 0.6 * leading
 
     return max((Key(tonic, mode) for mode in MODES for tonic in range(12)), key=likeness)
+
+
+def heard_key(notes: Iterable[tuple[int, float, float]], modes: Collection[str] = MODES) -> Key:
+    """The key, of some modes, that a melody is most likely heard in: whose profile is most like how long each pitch class
+    sounds (Krumhansl and Schmuckler, with the profiles of Krumhansl and Kessler 1982).
+
+    Args:
+        notes: (pitch, start, end, ...) each; at least one.
+    """
+    sounding = [0.0] * 12
+    for pitch, start, end, *_ in notes:
+        sounding[pitch % 12] += max(0.0, end - start)
+
+    def likeness(key: Key) -> float:
+        return _correlation(sounding, [PROFILES[key.mode][(tone - key.tonic) % 12] for tone in range(12)])
+
+    return max((Key(tonic, mode) for mode in modes for tonic in range(12)), key=likeness)
+
+
+def _correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    if min(first) == max(first):
+        return 0.0
+    return statistics.correlation(first, second)
 
 
 def nearest(pitch: int, allowed: Collection[int], towards: int = 0) -> int:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..midi import render
 from .fitting import shares
 from .settings import BAND, MELODY, PIANO, PLAYED
-from .sounding import rendered
 
 if TYPE_CHECKING:
     from ..composition import Composition
@@ -67,7 +67,7 @@ def figures(piece: Composition) -> dict[str, float]:
 
 
 def _loudness(music) -> float:
-    sound = rendered(music, MEASURED_RATE).mean(axis=0)
+    sound = render(music, MEASURED_RATE, limit=False).mean(axis=0)
     power = np.square(sound[: len(sound) // 512 * 512].reshape(-1, 512)).mean(axis=1)
     heard = power[power > SILENT**2]
     return float(np.sqrt(heard.mean())) if len(heard) else 0.0

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..midi import VELOCITY_EXPONENT, render
 from .harmony import Harmony, chord_tones, nearest
 from .parts import Note, Part, Track, one_at_a_time
 from .settings import BAND, CHORDS, MELODY, PIANO, PLAYED, QUARTERS, MixSettings
-from .sounding import VELOCITY_EXPONENT, rendered
 
 if TYPE_CHECKING:
     import pretty_midi
@@ -65,7 +65,7 @@ def mixed(
 
 def measured(part: Part, tempo: float) -> float:
     """How loud a part is by itself: the root of its mean square, over where it sounds; 0 if it does not."""
-    sound = rendered(to_midi(part.tracks, tempo), MEASURED_RATE).mean(axis=0)
+    sound = render(to_midi(part.tracks, tempo), MEASURED_RATE, limit=False).mean(axis=0)
     frames = sound[: len(sound) // 512 * 512].reshape(-1, 512)
     power = np.square(frames).mean(axis=1)
     heard = power[power > SILENT**2]

@@ -1,98 +1,164 @@
-"""A piece as the sound models hear it: re-voiced by WaveGrad, continued or re-imagined by Jukebox."""
+"""A piece as the sound models hear it: continued or re-imagined by Jukebox, re-voiced by WaveGrad."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..clips import Clip, Origin
+from ..clips import Call, Clip, Origin
 from .parts import CompositionError
 
 if TYPE_CHECKING:
     from ..composition import Composition
 
+CONTINUE, REIMAGINE, REVOICE = WAYS = ("continue", "reimagine", "revoice")
+ENDPOINT = "/develop"
+# The place of the state among what /compose gives, see `composition.OUTPUTS`.
+STATE_OUTPUT = 6
 VOCODER, JUKEBOX = "wavegrad-music-22khz", "jukebox-tiny"
 RENDERED_RATE = 44_100
-CROSSFADE_SECONDS = 0.05
+# What Jukebox goes on from, and how long the two sounds run into one another where it does.
+PROMPT_SECONDS, CROSSFADE_SECONDS = 2.0, 0.05
+DONE = {CONTINUE: "continued", REIMAGINE: "re-imagined", REVOICE: "re-voiced"}
+ACTIONS = {
+    CONTINUE: "Continue with Jukebox",
+    REIMAGINE: "Re-imagine with Jukebox",
+    REVOICE: "Re-voice with WaveGrad",
+}
+
+# Told the share that is done, 0..1, and what is being done; what it raises ends the work.
+Progress = Callable[[float, str], None]
 
 
-def revoice(piece: Composition, pipeline: Any = None, seed: int = 0, seconds: float | None = None, **options: Any) -> Clip:
+def revoice(
+    piece: Composition,
+    seconds: float | None = None,
+    pipeline: Any = None,
+    seed: int = 0,
+    *,
+    model: str | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Clip:
     """The mix through WaveGrad: its mel spectrogram, and sound made of that again.
 
     Args:
-        pipeline: a `WaveGradPipeline`; None: the bundled one.
         seconds: of its beginning; None: all of it.
+        pipeline: a `WaveGradPipeline`; None: the bundled one.
+        model: what the origin of the clip calls the pipeline; None: nothing, unless it is the bundled one.
         options: further arguments of the pipeline, such as `num_inference_steps`.
     """
     import torch
 
     from .. import WaveGradPipeline, bundled
 
-    pipeline = WaveGradPipeline.from_pretrained(bundled(VOCODER)) if pipeline is None else pipeline
+    if pipeline is None:
+        pipeline, model = WaveGradPipeline.from_pretrained(bundled(VOCODER)), VOCODER
     rate = pipeline.sample_rate
-    heard = _mono(piece, rate, seconds)
-    made = pipeline(audio=heard, sampling_rate=rate, generator=torch.Generator().manual_seed(seed), **options).audios[0]
-    return _clip(piece, np.asarray(made), rate, "re-voiced", "Re-voice with WaveGrad", VOCODER, seed)
+    heard = _mono(piece, rate, piece.seconds if seconds is None else min(seconds, piece.seconds))
+
+    def on_step(pipeline: Any, index: int, timestep: Any, tensors: dict) -> dict:
+        if progress:
+            done = index + 1
+            progress(done / pipeline.num_timesteps, f"WaveGrad, step {done} of {pipeline.num_timesteps}")
+        return {}
+
+    generator = torch.Generator().manual_seed(seed)
+    given = {"generator": generator, "callback_on_step_end": on_step, **options}
+    made = pipeline(audio=heard, sampling_rate=rate, **given).audios[0]
+    return _clip(piece, np.asarray(made), rate, REVOICE, model, seconds, seed, is_plain=not options)
 
 
-def go_on(piece: Composition, seconds: float = 4.0, sampler: Any = None, seed: int = 0, **options: Any) -> Clip:
-    """The whole mix, and behind it what Jukebox makes of its last seconds.
+def go_on(
+    piece: Composition,
+    seconds: float = 4.0,
+    sampler: Any = None,
+    seed: int = 0,
+    *,
+    model: str | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Clip:
+    """The sixteen bars of the mix without its ending, and behind them what Jukebox makes of their last seconds.
 
     Args:
         seconds: how much is added.
         sampler: a `JukeboxSampler`; None: the bundled one.
+        model: as of `revoice`.
         options: further arguments of `SamplingPlan`, such as `songs` and `temperatures`.
+
+    Raises:
+        ValueError: the model cannot make so much of it; says what it can.
     """
-    sampler = _sampler(sampler)
-    rate = sampler.sampling_rate
-    heard = _mono(piece, rate, piece.seconds)
-    prompt_seconds = min(2.0, len(heard) / rate / 2)
-    prompt = heard[-round(prompt_seconds * rate) :]
-    made = _primed(sampler, prompt, prompt_seconds, prompt_seconds + seconds, seed, options)
-    joined = _joined(heard, made[len(prompt) - round(CROSSFADE_SECONDS * rate) :], round(CROSSFADE_SECONDS * rate))
-    return _clip(piece, joined, rate, "continued", "Continue with Jukebox", JUKEBOX, seed)
+    sampler, model = _sampler(sampler, model)
+    rate, body = sampler.sampling_rate, piece.with_levels(ending=False)
+    heard = _mono(body, rate, body.seconds)
+    kept = min(PROMPT_SECONDS, len(heard) / rate / 2)
+    prompt, fade = heard[-round(kept * rate) :], round(CROSSFADE_SECONDS * rate)
+    made = _primed(sampler, prompt, kept, kept + seconds, seed, progress, options)
+    joined = _joined(heard, made[len(prompt) - fade :], fade)
+    return _clip(piece, joined, rate, CONTINUE, model, seconds, seed, is_plain=not options)
 
 
 def reimagine(
-    piece: Composition, kept_seconds: float = 1.0, seconds: float = 6.0, sampler: Any = None, seed: int = 0, **options: Any
+    piece: Composition,
+    seconds: float = 6.0,
+    sampler: Any = None,
+    seed: int = 0,
+    kept_seconds: float = PROMPT_SECONDS,
+    *,
+    model: str | None = None,
+    progress: Progress | None = None,
+    **options: Any,
 ) -> Clip:
     """The first `kept_seconds` of the mix, and what Jukebox goes on with instead, `seconds` in all; arguments as of
     `go_on`.
 
     Raises:
-        CompositionError: nothing would be left to imagine.
+        ValueError: nothing would be left to imagine, or the model cannot make so much; says what is possible.
     """
     if not 0 < kept_seconds < seconds:
         raise CompositionError(f"What is kept must be shorter than the whole: {kept_seconds:g} of {seconds:g} seconds.")
-    sampler = _sampler(sampler)
+    sampler, model = _sampler(sampler, model)
     rate = sampler.sampling_rate
-    made = _primed(sampler, _mono(piece, rate, kept_seconds), kept_seconds, seconds, seed, options)
-    return _clip(piece, made, rate, "re-imagined", "Re-imagine with Jukebox", JUKEBOX, seed)
+    made = _primed(sampler, _mono(piece, rate, kept_seconds), kept_seconds, seconds, seed, progress, options)
+    is_plain = not options and kept_seconds == PROMPT_SECONDS
+    return _clip(piece, made, rate, REIMAGINE, model, seconds, seed, is_plain=is_plain)
 
 
-def _sampler(sampler: Any) -> Any:
+def _sampler(sampler: Any, model: str | None) -> tuple[Any, str | None]:
     from .. import JukeboxSampler, bundled
 
-    return JukeboxSampler(bundled(JUKEBOX)) if sampler is None else sampler
+    return (JukeboxSampler(bundled(JUKEBOX)), JUKEBOX) if sampler is None else (sampler, model)
 
 
-def _primed(sampler: Any, prompt: np.ndarray, kept: float, seconds: float, seed: int, options: dict) -> np.ndarray:
+def _primed(
+    sampler: Any, prompt: np.ndarray, kept: float, seconds: float, seed: int, progress: Progress | None, options: dict
+) -> np.ndarray:
     """(samples,) that begin with a prompt (samples,) as the model hears it."""
     from ..jukebox import SamplingPlan
 
-    options = {"temperatures": 0.95, **options}
-    plan = SamplingPlan(mode="primed", prompt_seconds=kept, seconds=seconds, seed=seed, **options)
-    return sampler.sample(plan, prompt=prompt).finest_audio[0].numpy().mean(axis=-1)
+    levels = sampler.config.nb_priors
+
+    def on_progress(look: Any) -> None:
+        if progress:
+            left = "" if look.seconds_left is None else f", about {look.seconds_left:.0f} s left"
+            progress(look.tokens / max(1, look.total_tokens), f"Jukebox, level {look.level + 1} of {levels}{left}")
+
+    plan = SamplingPlan(mode="primed", prompt_seconds=kept, seconds=seconds, seed=seed, **{"temperatures": 0.95, **options})
+    result = sampler.sample(plan, prompt=prompt, on_progress=on_progress)
+    return result.finest_audio[0].float().mean(dim=-1).clamp(-1, 1).cpu().numpy()
 
 
-def _mono(piece: Composition, sample_rate: int, seconds: float | None) -> np.ndarray:
-    """(samples,) of the mix at any rate, or its first seconds."""
+def _mono(piece: Composition, sample_rate: int, seconds: float) -> np.ndarray:
+    """(samples,) of the first seconds of the mix, at any rate."""
     from .. import audio
 
     sound = audio.mono(audio.resample(piece.audio(RENDERED_RATE), RENDERED_RATE, sample_rate))
-    return sound if seconds is None else sound[: round(seconds * sample_rate)]
+    return sound[: round(seconds * sample_rate)]
 
 
 def _joined(first: np.ndarray, second: np.ndarray, overlap: int) -> np.ndarray:
@@ -102,9 +168,27 @@ def _joined(first: np.ndarray, second: np.ndarray, overlap: int) -> np.ndarray:
     return np.concatenate([first[:-overlap], middle, second[overlap:]])
 
 
-def _clip(piece: Composition, sound: np.ndarray, rate: int, what: str, action: str, model: str, seed: int) -> Clip:
+def _clip(
+    piece: Composition,
+    sound: np.ndarray,
+    rate: int,
+    way: str,
+    model: str | None,
+    seconds: float | None,
+    seed: int,
+    is_plain: bool,
+) -> Clip:
+    """The result; what was made with options that the endpoint has not, or by a model without a name, is its own source."""
     mix = piece.clip()
-    # No endpoint gives it: it is its own source, and says of which piece it was made.
-    origin = Origin(action=action, model=model, seed=seed, parents=(mix.id,))
-    clip = Clip.from_audio(np.asarray(sound, dtype=np.float32), f"{piece.title}, {what}", sample_rate=rate, origin=origin)
+    calls: tuple[Call, ...] = ()
+    if model and is_plain:
+        (made_piece,) = mix.origin.calls
+        told = {"way": way, "seconds": seconds, "seed": seed, "model": model}
+        calls = (made_piece, Call(ENDPOINT, {"state": Call.result(0, STATE_OUTPUT), **told}))
+    origin = Origin(
+        action=ACTIONS[way], model=model, settings={} if seconds is None else {"seconds": seconds}, seed=seed,
+        parents=(mix.id,), calls=calls,
+    )  # fmt: skip
+    name = f"{piece.title}, {DONE[way]}"
+    clip = Clip.from_audio(np.asarray(sound, dtype=np.float32), name, sample_rate=rate, origin=origin)
     return replace(clip, tempo=piece.tempo, key=piece.key)

@@ -38,6 +38,7 @@ from components import choices
 from components.masthead import Masthead
 from components.theme import STYLE, theme
 from composer import Composer
+from developer import Developer
 from engine import Engine, find_models
 from headers import SafeHeaders
 from jukebox_models import find_jukeboxes
@@ -82,7 +83,7 @@ def build(models: str | Path | None = None, memory: int | None = None) -> gr.Blo
     vocoders = Vocoders(find_vocoders(models), models_in_memory)
     performers = Performers(find_performers(models), models_in_memory)
     jukeboxes = Jukeboxes(find_jukeboxes(models), shelf=models_in_memory)
-    composer = Composer(engine, bandstand, performers)
+    composer = Composer(engine, bandstand, performers, Developer(vocoders, jukeboxes))
     # In order; each module has TITLE and build(engine), which gives the `Desk` that other tabs see, or None.
     tabs = (
         (compose, composer), (morph, engine), (grooves, engine), (band, bandstand), (songs, engine),
@@ -107,7 +108,7 @@ def build(models: str | Path | None = None, memory: int | None = None) -> gr.Blo
         connect(rooms, desks, tray)
         page.load(tray.restore, [tray.token], tray.outputs, show_progress="hidden", api_visibility="private", **tray.QUEUE)
         api.add_endpoints(engine, bandstand, vocoders, performers, jukeboxes)
-        compose_api.add_endpoint(composer)
+        compose_api.add_endpoints(composer)
         performer_api.add_endpoint(performers)
         vocoder_api.add_endpoint(vocoders)
         jukebox_api.add_endpoint(jukeboxes)

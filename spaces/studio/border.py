@@ -190,8 +190,8 @@ def _readable(block: Any, value: Any) -> Any:
     name = f"“{getattr(block, 'label', None) or type(block).__name__}”"
     if isinstance(block, (gr.File, gr.UploadButton)):
         return _uploaded(name, value, block.file_count == "single")
-    if isinstance(block, gr.HTML) and isinstance(value, dict):  # a roll comes with its own files, which nothing reads again
-        value = {key: part for key, part in value.items() if not is_file_obj(part)}
+    if isinstance(block, gr.HTML):  # a roll comes with its own files, which nothing reads again
+        value = _without_files(value)
     _check_depth(name, value)
     if isinstance(block, gr.Number) and value is not None:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -232,6 +232,17 @@ def _check_depth(name: str, value: Any) -> None:
         if not layer:
             return
     raise validate.StudioError(f"{name} holds more than {MAX_DEPTH} lists and objects in one another.")
+
+
+def _without_files(value: Any, depth: int = 0) -> Any:
+    """None in place of each file."""
+    if depth > MAX_DEPTH or not isinstance(value, (dict, list)):
+        return value
+    if is_file_obj(value):
+        return None
+    if isinstance(value, list):
+        return [_without_files(part, depth + 1) for part in value]
+    return {key: _without_files(part, depth + 1) for key, part in value.items()}
 
 
 def _kinds(annotation: Any) -> list[str]:

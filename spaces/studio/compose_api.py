@@ -14,16 +14,21 @@ from components import cache
 from composer import Composer
 from gradio.utils import get_upload_folder
 
-from hub_models import Composition
+from hub_models import Composition, audio
 from hub_models.composing.settings import CHORDS, MIX, PLAYED, STAGES, Recipe
+from hub_models.composing.sound_models import CONTINUE
 from hub_models.composition import wished
 
 OWN_SEEDS = -1
 
 
-def add_endpoint(composer: Composer) -> None:
-    """Registers /compose in the surrounding `gr.Blocks`."""
+def add_endpoints(composer: Composer) -> None:
+    """Registers /compose and /develop in the surrounding `gr.Blocks`."""
+    _add_compose(composer)
+    _add_develop(composer)
 
+
+def _add_compose(composer: Composer) -> None:
     def compose(
         chords: str = "",
         seed: int = OWN_SEEDS,
@@ -121,6 +126,62 @@ def add_endpoint(composer: Composer) -> None:
         ]  # fmt: skip
     trigger = gr.Button(visible=False)
     trigger.click(in_sentences(compose), inputs, outputs, api_name="compose", **LONG_QUEUE)
+
+
+def _add_develop(composer: Composer) -> None:
+    def develop(
+        state: dict, way: str = CONTINUE, seconds: float = 8.0, seed: int = 0, model: str = "", progress=gr.Progress()
+    ) -> tuple[str, dict]:
+        """Takes a whole piece further as sound: continues it, imagines it anew from its beginning, or re-voices it.
+
+        Args:
+            state: what /compose gave, or a recipe, of which the piece is made first.
+            way: "continue": the sixteen bars, and how Jukebox goes on from their last two seconds; "reimagine": the first
+                two seconds, and how Jukebox goes on from there; "revoice": its spectrogram, as WaveGrad makes sound of it.
+            seconds: those that are added, those of the whole, or those of the beginning that are re-voiced; 1 to 60.
+            seed: 0 to 2147483647; the same seed gives the same sound.
+            model: name of the model of sound; "": the first.
+
+        Returns:
+            wav: a WAV file, mono, at the model's sample rate.
+            figures: object with title, way, model, seconds, sample_rate, seed, key and tempo.
+        """
+        if composer.developer is None:
+            raise validate.StudioError("This Studio has no models of sound.")
+        if not isinstance(state, dict) or not state:
+            raise validate.StudioError("Give the state of a piece, as /compose gives it, or a recipe.")
+        if state.get("parts"):
+            piece = composer.composition(state)
+        else:
+            recipe = Recipe.from_dict(state.get("recipe", state))
+            piece = composer.create(recipe, progress=lambda share, text: progress(0.3 * share, text))
+        clip = composer.developer.develop(
+            piece, way, seconds, seed, model, progress=lambda share, text: progress(0.3 + 0.69 * share, text)
+        )
+        path = cache.save(clip.data, f"{patterns.file_name({'name': clip.name})}.wav", get_upload_folder())
+        samples, rate = audio.load(clip.data)
+        return path, {
+            "title": clip.name,
+            "way": way,
+            "model": clip.origin.model,
+            "seconds": round(samples.shape[-1] / rate, 3),
+            "sample_rate": rate,
+            "seed": clip.origin.seed,
+            "key": clip.key,
+            "tempo": clip.tempo,
+        }
+
+    with gr.Column(visible=False):
+        inputs: list[Any] = [
+            gr.JSON(None, label="State"),
+            gr.Textbox(CONTINUE, label="Way"),
+            gr.Number(8, label="Seconds"),
+            gr.Number(0, label="Seed"),
+            gr.Textbox("", label="Model"),
+        ]
+        outputs = [gr.File(label="WAV"), gr.JSON(label="Figures")]
+    trigger = gr.Button(visible=False)
+    trigger.click(in_sentences(develop), inputs, outputs, api_name="develop", **LONG_QUEUE)
 
 
 def _wanted(stages: Any) -> tuple[str, ...]:

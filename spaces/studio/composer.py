@@ -13,6 +13,7 @@ from typing import Any
 
 import validate
 from band import Bandstand
+from developer import Developer
 from engine import Engine
 from performer import Performers
 from validate import StudioError
@@ -23,8 +24,7 @@ from hub_models.composing.models import DEFAULTS, ComposingModels
 from hub_models.composing.moods import MAX_TEMPO, MIN_TEMPO, MOODS
 from hub_models.composing.piano_pieces import PIECES
 from hub_models.composing.settings import BAND, CHORDS, MELODY, MIX, PIANO, STAGES, Recipe, Style
-from hub_models.composing.sounding import rendered
-from hub_models.composition import OUTPUTS, composing, wished
+from hub_models.composition import OUTPUTS, around_melody, composing, wished
 
 MELODY_BARS = 16
 NAMES = {CHORDS: "Chords", MELODY: "Melody", BAND: "Band", PIANO: "Piano", MIX: "Piece"}
@@ -34,7 +34,8 @@ ANY = "Any"
 MAX_UNDO = 20
 # A style from a file is what fits into a recipe.
 MAX_STYLE_BYTES = 300_000
-SOUND = "audio"  # in place of a stage: the mix as sound
+# In place of a stage: the mix as sound, and what sound models made of it.
+SOUND, DEVELOPED = "audio", "developed"
 CARD_RATE, MIX_RATE = 22_050, 44_100
 
 __all__ = ["BARS", "MOODS", "OUTPUTS", "PIECES", "STAGES", "Composer", "Piece", "Style"]
@@ -47,22 +48,29 @@ class Piece:
     Attributes:
         composition: as much of it as was made.
         part: which stage of it is what the tab gives to others; "mix" is all of it.
-        seconds: how long the last change took.
+        developed: what a sound model made of it, or of what it was before.
     """
 
     composition: Composition
     part: str = MIX
-    seconds: float = 0.0
+    developed: Clip | None = None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What there is of it, by the names that `part` may have."""
+        return (MIX, SOUND, *self.composition.parts, *([DEVELOPED] if self.developed else []))
 
     def clip(self) -> Clip:
         """What the tab gives."""
+        if self.part == DEVELOPED:
+            return self.developed
         return self.composition.audio_clip() if self.part == SOUND else self.composition.clip(self.part)
 
 
 class Composer:
     """The models that make a piece, of those that the Studio has."""
 
-    def __init__(self, engine: Engine, stand: Bandstand, performers: Performers):
+    def __init__(self, engine: Engine, stand: Bandstand, performers: Performers, developer: Developer | None = None):
         melodies = [
             entry.name for entry in engine.entries.values() if entry.representation == "melody" and entry.bars == MELODY_BARS
         ]
@@ -71,6 +79,7 @@ class Composer:
         self.band = next(iter(stand.entries), None)
         self.piano = next((entry.name for entry in pianos if entry.takes_melody), pianos[0].name if pianos else None)
         self._engine, self._stand, self._performers = engine, stand, performers
+        self.developer = developer
         self.models = ComposingModels(
             self._load_melody, self._load_band, self._load_piano, {stage: name for stage, name in self._names() if name}
         )
@@ -138,8 +147,9 @@ class Composer:
             else:
                 kept[stage] = before.parts[stage]
                 # As material: what it was made for may be another now.
-                settings = replace(before.recipe.of(stage), material=kept[stage].to_dict())
-                recipe = replace(recipe, **{stage: settings})
+                recipe = replace(recipe, **{stage: before.recipe.of(stage)}).changed(stage, material=kept[stage].to_dict())
+                if stage == MELODY:
+                    recipe = around_melody(recipe, kept[stage])
                 parents = parents or before.parents
         if before is not None:
             recipe = replace(recipe, mix=before.recipe.mix)
@@ -163,11 +173,11 @@ class Composer:
         Raises:
             ValueError: there is no melody in it.
         """
-        recipe = wished(seed=0, mood=_given(mood), melody=clip.music())
         tempo = min(MAX_TEMPO, max(MIN_TEMPO, round(clip.tempo, 2))) if clip.tempo else None
-        with contextlib.suppress(ValueError):  # chords that cannot be read are left to the mood
+        recipe = wished(seed=0, mood=_given(mood), tempo=tempo)
+        with contextlib.suppress(ValueError):  # chords that cannot be read are chosen to suit the melody
             recipe = wished(_progression(clip) if clip.chords else None, recipe=recipe)
-        recipe = wished(tempo=tempo, recipe=recipe)
+        recipe = wished(melody=clip.music(), recipe=recipe)
         *_, (_, made) = composing(recipe, self.models, parents=(clip.id,), wanted=(CHORDS, MELODY, MIX))
         return made
 
@@ -263,7 +273,7 @@ def card_wav(composition: Composition, stage: str) -> bytes:
     """A stage by itself as the contents of a WAV file, small enough to be there soon."""
     from hub_models import audio
 
-    sound = rendered(composition.part_midi(stage), CARD_RATE, 64 * 60.0 / composition.tempo)
+    sound = midi.render(composition.part_midi(stage), CARD_RATE, min_seconds=64 * 60.0 / composition.tempo)
     return audio.to_wav_bytes(sound, CARD_RATE)
 
 

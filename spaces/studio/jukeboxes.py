@@ -162,7 +162,7 @@ class Jukeboxes:
             artist=validate.text("The artist", artist, MAX_NAME).strip(),
             genre=validate.text("The genre", genre, MAX_NAME).strip(),
             lyrics=validate.text("The lyrics", lyrics, MAX_LYRICS) if entry.takes_lyrics else "",
-            seconds=validate.song_seconds(seconds, least, entry.max_seconds),
+            seconds=validate.seconds_between(seconds, least, entry.max_seconds),
             seed=validate.seed(seed),
             temperatures=tuple(validate.temperature(value, MAX_TEMPERATURE) for value in temperatures[:levels]),
             kept=min(validate.kept_seconds(kept, MAX_SECONDS), prompt_seconds) if prompt_seconds else 0.0,

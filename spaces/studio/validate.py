@@ -150,8 +150,8 @@ def program(value: Any) -> int:
     return _whole("The instrument program", value, 0, 127)
 
 
-def song_seconds(value: Any, low: float, high: float) -> float:
-    """Of a song to be made."""
+def seconds_between(value: Any, low: float, high: float) -> float:
+    """Of music to be made."""
     return _between("The length in seconds", value, low, high)
 
 

@@ -6,6 +6,7 @@ under a lock, and only read from then on.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -279,7 +280,7 @@ class Vocoders:
         def work(check: Callable[[], None], put: Callable[[Any], None]) -> None:
             import torch
 
-            own = _with_own_schedule(pipeline)
+            own = with_own_schedule(pipeline)
             started = time.monotonic()
 
             def on_step(pipeline, index, timestep, tensors):
@@ -290,14 +291,20 @@ class Vocoders:
                 put(Step(done, wish.steps, samples, seconds))
                 return {}
 
-            self._brake.check = check
-            try:
-                how = {"schedule": wish.schedule} if wish.schedule else {"num_inference_steps": wish.steps}
+            how = {"schedule": wish.schedule} if wish.schedule else {"num_inference_steps": wish.steps}
+            with self.braked(check):
                 own(mel=mel[None], generator=torch.Generator().manual_seed(wish.seed), callback_on_step_end=on_step, **how)
-            finally:
-                self._brake.check = go_on
 
         yield from in_thread(work, check or go_on, "vocoder")
+
+    @contextlib.contextmanager
+    def braked(self, check: Callable[[], None]) -> Iterator[None]:
+        """Before every piece of work that a pipeline does in this thread `check` is called; what it raises ends the work."""
+        self._brake.check = check
+        try:
+            yield
+        finally:
+            self._brake.check = go_on
 
     def error_db(self, name: str, samples: np.ndarray, mel: torch.Tensor) -> float:
         """How far the spectrogram of a sound is from the one it was made of: the mean difference in dB."""
@@ -307,7 +314,7 @@ class Vocoders:
         return float((own[:, :frames] - mel[:, :frames]).abs().mean()) * -extractor.min_db
 
 
-def _with_own_schedule(pipeline: WaveGradPipeline) -> WaveGradPipeline:
+def with_own_schedule(pipeline: WaveGradPipeline) -> WaveGradPipeline:
     """The same network with a scheduler of its own: a scheduler knows one schedule at a time."""
     scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
     own = type(pipeline)(pipeline.model, scheduler, pipeline.feature_extractor)

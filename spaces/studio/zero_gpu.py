@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import gradio as gr
 
 SECONDS = 60
-LONG_SECONDS = {"jukebox": 120, "compose": 120, "vocode": 120, "perform": 120}
+LONG_SECONDS = {"jukebox": 120, "compose": 120, "develop": 120, "vocode": 120, "perform": 120}
 
 
 def ask_for_gpu(page: gr.Blocks) -> list[str]:

@@ -34,6 +34,17 @@ def studio(tiny_folder, tmp_path_factory):
         yield address
 
 
+@pytest.fixture(scope="session")
+def slow_studio(tmp_path_factory):
+    """The address of a Studio whose performer is so slow that there is time to press Stop, even on a busy machine."""
+    folder = tmp_path_factory.mktemp("slow")
+    tiny_models.write(folder, (tiny_models.LONG_MELODY, tiny_models.BAND))
+    name = tiny_models.PERFORMER
+    tiny_models.write_performer(folder / name, hidden_size=512, num_hidden_layers=6, **tiny_models.PERFORMERS[name])
+    with serve(folder, tmp_path_factory) as address:
+        yield address
+
+
 @contextlib.contextmanager
 def serve(models: Path, tmp_path_factory, *options: str, **variables: str):
     """Runs a Studio on a folder of models; gives its address. What it logs must hold no traceback.

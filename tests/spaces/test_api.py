@@ -70,7 +70,7 @@ def test_every_action_is_documented(client):
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     expected = {"models", "extract", "sample", "reconstruct", "interpolate", "corner_grid", "apply_attributes", "render"}
     expected |= {"taps", "humanize", "full_kit", "add_hats", "smooth_song", "morph_songs", "hold_in_song", "arrange"}
-    expected |= {"compose", "perform", "vocode", "jukebox", "save_session", "open_session"}
+    expected |= {"compose", "develop", "perform", "vocode", "jukebox", "save_session", "open_session"}
     assert {name.strip("/") for name in endpoints} == expected
     assert all(len(endpoint["description"]) > 10 for endpoint in endpoints.values())
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from gradio_client import Client, handle_file
 
-from hub_models import Clip, audio, midi
+from hub_models import Clip, audio, midi, sessions
 
 from . import tiny_models
 from .conftest import PATIENT, STUDIO
@@ -18,13 +19,27 @@ import compose_cards as cards
 import composer as composing
 from band import Bandstand, find_bands
 from composer import Composer
+from developer import Developer
 from engine import Engine, find_models
+from jukebox_models import find_jukeboxes
+from jukeboxes import Jukeboxes
 from performer import Performers, find_performers
 from tabs.compose import reads
+from turns import Stopped
 from validate import StudioError
+from vocoder import Vocoders, find_vocoders
 
 CHORDS = "C Am F G"
 QUICK = {"melody": {"candidates": 4}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """As the Studio of these tests has: sums are added up in the same order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +53,9 @@ def composer(tiny_folder):
 
 
 def composer_of(folder):
-    return Composer(Engine(find_models(folder)), Bandstand(find_bands(folder)), Performers(find_performers(folder)))
+    developer = Developer(Vocoders(find_vocoders(folder)), Jukeboxes(find_jukeboxes(folder)))
+    players = Engine(find_models(folder)), Bandstand(find_bands(folder)), Performers(find_performers(folder))
+    return Composer(*players, developer)
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +200,69 @@ def test_the_status_is_a_progress_bar():
     assert "&lt;band&gt;" in html
     assert 'data-busy="true"' in html
     assert 'data-busy="false"' in cards.status_html(1.0, "Composed")
+
+
+# ---- Further, as sound
+
+
+@pytest.mark.parametrize(
+    ("way", "asked", "seconds"), [("continue", 2.0, None), ("reimagine", 3.5, 3.5), ("revoice", 1.5, 1.5)]
+)
+def test_a_piece_is_taken_further(client, composed, way, asked, seconds):
+    state = composed[-1]
+    wav, figures = client.predict(state=state, way=way, seconds=asked, seed=4, api_name="/develop")
+    sound, rate = audio.load(wav)
+    expected = seconds or 64 * 60 / state["tempo"] + asked
+    assert sound.shape[1] / rate == pytest.approx(expected, abs=0.1)
+    assert figures["seconds"] == pytest.approx(expected, abs=0.1)
+    assert (figures["way"], figures["seed"], figures["key"]) == (way, 4, state["key"])
+    assert figures["model"] in (tiny_models.VOCODER, tiny_models.JUKEBOX)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"way": "sing"}, "continue, reimagine, revoice"),
+        ({"seconds": 1000.0}, "from 1 to 60"),
+        ({"seconds": 0.1}, "from 1 to 60"),
+        ({"way": "continue", "seconds": 60.0}, "from 1 to 57, not 60"),
+        ({"model": "nobody"}, "no such model"),
+        ({"state": {}}, "state of a piece"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_what_cannot_be_developed_is_said(client, composed, wrong, said):
+    with pytest.raises(Exception, match=said):
+        client.predict(**{"state": composed[-1], "way": "revoice", "seconds": 2.0, **wrong}, api_name="/develop")
+
+
+def test_development_is_stopped_at_once(composer, piece):
+    def stop():
+        raise Stopped
+
+    for way in composer.developer.ways:
+        with pytest.raises(Stopped):
+            composer.developer.develop(piece, way, 3.5, 1, check=stop)
+
+
+def test_without_sound_models_nothing_is_offered(piece):
+    developer = Developer(Vocoders([]), Jukeboxes([]))
+    assert developer.ways == []
+    with pytest.raises(StudioError, match="not installed"):
+        developer.develop(piece, "revoice", 2.0, 1)
+
+
+@pytest.mark.parametrize("part", ["mix", "chords", "melody", "band", "piano", composing.SOUND])
+def test_what_the_tab_gives_is_made_again_by_its_calls(client, composer, part):
+    made = composer.create(composing.recipe_of(CHORDS, 5)).reroll("band", 9).with_levels(piano=-3.0)
+    clip = composing.Piece(made, part).clip()
+    assert sessions.reproduce(clip, [], client).data == clip.data
+
+
+@pytest.mark.parametrize("way", ["continue", "reimagine", "revoice"])
+def test_what_is_made_of_a_piece_is_made_again_by_its_calls(client, composer, piece, way):
+    clip = composer.developer.develop(piece, way, 3.5, 11)
+    given = composing.Piece(piece, composing.DEVELOPED, clip)
+    assert composing.DEVELOPED in given.parts
+    assert given.clip() is clip
+    assert sessions.reproduce(clip, [], client).data == clip.data

@@ -94,19 +94,58 @@ def test_a_piece_appears_and_its_stages_are_made_anew(open_page, tmp_path):
     page.wait_for_selector("#band-style-a .note")
 
 
-def test_stop_keeps_what_is_there(open_page):
-    page = open_page(room=None)
+def test_stop_keeps_what_is_there(open_page, slow_studio):
+    page = open_page(room=None, address=slow_studio)
     page.wait_for_selector("#compose-make")
     page.evaluate(STOP_AFTER_MELODY)
     page.get_by_label("Play the melody as soon as it is there").uncheck()
     page.click("#compose-make")
-    page.wait_for_function(
-        "/Stopped in|Composed in/.test(document.querySelector('#compose-status p').textContent)", timeout=PATIENCE
-    )
-    assert link(page, "melody")
+    finished(page, "Stopped in")
+    kept = link(page, "melody")
+    assert kept
     assert link(page, "mix")
-    compose(page)
+    assert page.locator("#compose-piano a.wav:visible").count() == 0
+    page.get_by_label("Lock the chords").check()
+    page.get_by_label("Lock the melody").check()
+    page.click("#compose-make")
+    finished(page, "Composed in")
+    assert link(page, "melody") == kept, "it was locked"
     assert all(links(page).values()), "after Stop nothing can be composed"
+
+
+def test_a_piece_is_taken_further_as_sound(open_page, tmp_path):
+    page = open_page(room=None)
+    page.wait_for_selector("#compose-make")
+    page.click("#compose-further")
+    toast(page, "There is no piece yet")
+    compose(page)
+    page.get_by_label("Re-voice (WaveGrad)").check()
+    seconds = page.locator("#compose-further-seconds input[type=number]")
+    seconds.fill("2")
+    seconds.press("Tab")
+    page.click("#compose-further")
+    finished(page, "re-voiced, in")
+    expect(title_of(page, "#compose-developed")).to_contain_text("re-voiced")
+    expect(page.locator("#compose-developed .detail")).to_contain_text("2.0 seconds, 22050 Hz")
+    with page.expect_download() as saved:
+        page.click("#compose-developed a.wav")
+    saved.value.save_as(tmp_path / "voice.wav")
+    assert audio.load(tmp_path / "voice.wav")[0].shape == (1, 44_100)
+    expect(page.locator("#clips .clip")).to_have_count(2, timeout=PATIENCE)  # the piece, and this
+    said = send_to(page, "#compose-send", "Vocoder")
+    assert "as it is" in said
+    expect(title_of(page, "#vocoder-source")).to_contain_text("re-voiced", timeout=PATIENCE)
+    open_tab(page, "Compose", "#compose-make")
+    page.get_by_label("Continue (Jukebox)").check()
+    page.click("#compose-further")
+    finished(page, "continued, in")
+    page.click("#compose-undo")
+    expect(title_of(page, "#compose-developed")).to_contain_text("re-voiced", timeout=PATIENCE)
+
+
+def toast(page, text):
+    found = page.locator(".toast-body, [data-testid=toast-body]").filter(has_text=text).first
+    expect(found).to_be_visible(timeout=PATIENCE)
 
 
 def test_wrong_chords_are_said(open_page):
@@ -114,8 +153,7 @@ def test_wrong_chords_are_said(open_page):
     page.wait_for_selector("#compose-make")
     page.fill("#compose-chords-text textarea, #compose-chords-text input", "C Xyz")
     page.click("#compose-make")
-    toast = page.locator(".toast-body, [data-testid=toast-body]").filter(has_text="Xyz").first
-    expect(toast).to_be_visible(timeout=PATIENCE)
+    toast(page, "Xyz")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])

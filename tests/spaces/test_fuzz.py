@@ -49,7 +49,7 @@ EXAMPLES = settings(max_examples=15, deadline=None, derandomize=True, database=N
 NAMES = (
     "models", "extract", "sample", "reconstruct", "interpolate", "corner_grid", "apply_attributes", "taps", "humanize",
     "full_kit", "add_hats", "smooth_song", "morph_songs", "hold_in_song", "arrange", "render", "perform", "vocode",
-    "jukebox", "compose", "save_session", "open_session",
+    "jukebox", "compose", "develop", "save_session", "open_session",
 )  # fmt: skip
 
 

@@ -30,16 +30,6 @@ STOP_SOON = f"""() => {{ const view = {VIEW}, observer = new MutationObserver(()
 DURATION = f"document.querySelector('{ROLL} audio').duration"
 
 
-@pytest.fixture(scope="module")
-def slow_performer(tmp_path_factory):
-    """A Studio whose performer is so slow that there is time to press Stop, even on a busy machine."""
-    folder = tmp_path_factory.mktemp("slow")
-    name = tiny_models.PERFORMER
-    tiny_models.write_performer(folder / name, hidden_size=512, num_hidden_layers=6, **tiny_models.PERFORMERS[name])
-    with serve(folder, tmp_path_factory) as address:
-        yield address
-
-
 def open_performer(page):
     open_tab(page, "Performer", "#performer-make")
     expect(title_of(page, "#performer-style-a")).to_contain_text("Für Elise", timeout=PATIENCE)
@@ -130,8 +120,8 @@ def test_a_seed_gives_the_same_piece(open_page):
     assert page.locator(f"{ROLL} a.midi").get_attribute("href") != first
 
 
-def test_stop_keeps_continue_goes_on_undo_goes_back(open_page, slow_performer):
-    page = open_page(address=slow_performer, room=None)
+def test_stop_keeps_continue_goes_on_undo_goes_back(open_page, slow_studio):
+    page = open_page(address=slow_studio, room=None)
     open_performer(page)
     expect(page.locator("#performer-continue")).to_be_disabled()
     set_number(page, "#performer-seconds", 180)

@@ -20,6 +20,7 @@ from composer import BY_MOOD, NAMES, RANDOM, STAYS, Composer, Piece
 from hub_models import Clip, Composition
 from hub_models.composing.settings import BAND, CHORDS, MELODY, MIX, PIANO, PLAYED, STAGES
 
+from . import compose_develop
 from .compose_layout import Card, lay_out
 from .parts import PRIVATE, SESSION_SECONDS, Desk
 
@@ -39,7 +40,7 @@ def build(composer: Composer) -> Desk | None:
     history = gr.State([], time_to_live=SESSION_SECONDS)
     styles_from_files = {stage: gr.State(None, time_to_live=SESSION_SECONDS) for stage in (BAND, PIANO)}
 
-    page = lay_out()
+    page = lay_out(composer.developer)
     make, stop, undo, status, seed, chords = page.make, page.stop, page.undo, page.status, page.seed, page.chords
     band_style, to_band_style, piano_style = page.band_style, page.to_band_style, page.piano_style
     melody_roll, mix_roll, levels, muted, ending, part = (
@@ -135,7 +136,7 @@ def build(composer: Composer) -> Desk | None:
     def ended(piece: Composition, before: Piece | None, past: list[Piece | None], begun: float, text: str) -> dict[Any, Any]:
         took = time.monotonic() - begun
         return {
-            result: Piece(piece, seconds=took),
+            result: Piece(piece, developed=before.developed if before else None),
             history: [*past, before][-composing.MAX_UNDO :],
             mix_roll: cards.roll_value(piece, MIX) if piece.tracks else None,
             status: cards.status_html(1.0, f"{text} in {took:.0f} s: {piece.title}, {piece.tempo:g} bpm"),
@@ -339,7 +340,9 @@ def build(composer: Composer) -> Desk | None:
         if not past:
             raise validate.StudioError("There is nothing to undo.")
         piece, past = past[-1], past[:-1]
-        values = {result: piece, history: past, undo: gr.Button(interactive=bool(past)), part: MIX}
+        values = {result: piece, history: past, undo: gr.Button(interactive=bool(past)), part: piece.part if piece else MIX}
+        if page.further:
+            values[page.further.view] = compose_develop.view_value(piece.developed if piece else None)
         if piece is None:
             return values | dict.fromkeys(rolls.values()) | {status: cards.status_html(0.0, ""), chords: ""}
         own = piece.composition
@@ -350,14 +353,19 @@ def build(composer: Composer) -> Desk | None:
         values |= {slider: mix.levels.get(stage, 0.0) for stage, slider in levels.items()}
         return values | {muted: list(mix.muted), ending: mix.ending, status: cards.status_html(1.0, f"Back to {own.title}")}
 
-    undo.click(on_undo, [history], [*made, *levels.values(), muted, ending], **light)
+    more = [page.further.view] if page.further else []
+    undo.click(on_undo, [history], [*made, *levels.values(), muted, ending, *more], **light)
+    if page.further:
+        shown_too = {"status": status, "undo": undo, "part": part}
+        compose_develop.connect(page.further, composer.developer, brakes, result, history, shown_too)
 
     @in_sentences
     def on_part(piece: Piece | None, chosen):
         if piece is None:
             return gr.skip()
-        if chosen not in (MIX, composing.SOUND, *piece.composition.parts):
-            raise validate.StudioError(f"There is no {NAMES.get(chosen, 'such part').lower()} yet.")
+        if chosen not in piece.parts:
+            what = "sound of that kind" if chosen == composing.DEVELOPED else NAMES.get(chosen, "such part").lower()
+            raise validate.StudioError(f"There is no {what} yet.")
         return replace(piece, part=chosen)
 
     part.input(on_part, [result, part], [result], **light)
@@ -396,7 +404,7 @@ def build(composer: Composer) -> Desk | None:
     return Desk(
         TITLE, result, give=lambda piece: piece.clip(), reads=reads, take=take, inputs=[page.mood, result, history],
         outputs=taken, menu=page.menu, opened=in_sentences(warm_up),
-        keeps=lambda piece: piece.part == MIX and BAND in piece.composition.parts,
+        keeps=lambda piece: piece.part == composing.DEVELOPED or (piece.part == MIX and BAND in piece.composition.parts),
     )  # fmt: skip
 
 

@@ -13,15 +13,22 @@ from components.band_roll import BandRoll
 from components.performance_roll import PerformanceRoll
 from components.piano_roll import PianoRoll
 from components.send_menu import SendMenu
-from composer import ANY, BY_MOOD, NAMES, RANDOM, SOUND, STAYS
+from composer import ANY, BY_MOOD, DEVELOPED, NAMES, RANDOM, SOUND, STAYS
+from developer import Developer
 
 from hub_models.composing.harmony import MAJOR, MINOR, Key
 from hub_models.composing.settings import BAND, CHORDS, MELODY, MIX, PIANO, PLAYED
 
+from . import compose_develop
 from .parts import heading, instruments, seed_controls, send_menu
 
 KEYS = [ANY, *(Key(tonic, mode).name for mode in (MAJOR, MINOR) for tonic in range(12))]
-PARTS = [("The whole piece", MIX), ("Its sound", SOUND), *((f"The {stage}", stage) for stage in (CHORDS, *PLAYED))]
+PARTS = [
+    ("The whole piece", MIX),
+    ("Its sound", SOUND),
+    *((f"The {stage}", stage) for stage in (CHORDS, *PLAYED)),
+    ("What was made of it, further", DEVELOPED),
+]
 
 
 @dataclass
@@ -67,9 +74,10 @@ class Controls:
     levels: dict[str, gr.Slider]
     muted: gr.CheckboxGroup
     ending: gr.Checkbox
+    further: compose_develop.Controls | None
 
 
-def lay_out() -> Controls:
+def lay_out(developer: Developer | None) -> Controls:
     """Adds the controls to the surrounding `gr.Blocks`."""
     with gr.Row(elem_classes="stage"):
         with gr.Column(scale=7, min_width=320):
@@ -183,9 +191,6 @@ def lay_out() -> Controls:
                     PARTS, value=MIX, label="Take along", show_label=True, elem_id="compose-part", min_width=150
                 )
                 menu = send_menu("compose-")
-            gr.Markdown(
-                "To continue it or to imagine it anew, send it to Jukebox; to re-voice it, to Vocoder.", elem_classes="quiet"
-            )
             with gr.Column(elem_classes="sound"):
                 levels = {
                     stage: gr.Slider(
@@ -197,11 +202,15 @@ def lay_out() -> Controls:
                     [(NAMES[stage], stage) for stage in PLAYED], value=[], label="Muted", elem_id="compose-muted"
                 )
                 ending = gr.Checkbox(True, label="End on a last chord", elem_id="compose-ending")
+    further = None
+    if developer and developer.ways:
+        with gr.Row(elem_classes="stage"):
+            further = compose_develop.lay_out(developer)
     return Controls(
         make, stop, undo, status, mood, key, tempo, seed, keep, listen, chords, chords_follow, program, temperature, fit,
         melody_follow, band_style, to_band_style, band_file, piano_style, piano_file,
         {card.stage: card for card in (chords_card, melody_card, band_card, piano_card)},
-        mix_roll, part, menu, levels, muted, ending,
+        mix_roll, part, menu, levels, muted, ending, further,
     )  # fmt: skip
 
 
