@@ -23,6 +23,7 @@ import compose_api
 import gradio as gr
 import guard
 import jukebox_api
+import libraries
 import performer_api
 import session_api
 import shelf
@@ -126,6 +127,7 @@ def launch(page: gr.Blocks, host: str | None = None, port: int | None = None, to
     Args:
         tools: whether its endpoints are tools of an MCP server as well.
     """
+    libraries.load_soon()
     return page.launch(
         server_name=host,
         server_port=port,

@@ -45,6 +45,7 @@ IN_MEMORY_BYTES, CHUNK_BYTES, DRAINED_BYTES = 1_000_000, 256_000, 400_000_000
 # Files that came and files that were made live for an hour; above this nothing more is taken in.
 MAX_KEPT_BYTES, COUNT_EVERY_SECONDS = 20_000_000_000, 10.0
 MAX_DEPTH = 16
+UNCHANGED = {"__type__": "update"}
 UNREADABLE = "This request cannot be read; /gradio_api/info says what the Studio can be asked, and how."
 UNCLEAR = "What was sent cannot be read; /gradio_api/info says what this action takes."
 
@@ -151,6 +152,15 @@ class Page(gr.Blocks):
         except Exception as error:
             logger.warning("The arguments of %s were refused: %s", block_fn.api_name, _kind(error))
             raise gr.Error(UNCLEAR, print_exception=False) from error
+
+    async def postprocess_data(self, *arguments: Any, **options: Any) -> list[Any]:
+        """What the browser is told of the results. Gradio 6.31 tells a component of HTML that is to stay as it is to forget
+        its properties, without which its script does not run when its tab is opened later; this is not passed on."""
+        told = await super().postprocess_data(*arguments, **options)
+        for value in told:
+            if isinstance(value, dict) and value.get("__type__") == "update" and value.get("props") == UNCHANGED:
+                del value["props"]
+        return told
 
     def get_api_info(self, *arguments: Any, **options: Any) -> dict[str, Any]:
         """What the named endpoints take and give; of each argument what the docstring of its action says, and whether it may

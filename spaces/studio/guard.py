@@ -1,4 +1,5 @@
-"""What every action of the page and every endpoint passes on its way: answers given before, turns, and leases of models.
+"""What every action of the page and every endpoint passes on its way: answers given before, turns, the libraries of the
+models, and leases of models.
 
 It is laid around the finished page, so that no tab needs to know of it.
 """
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+import libraries
 from actions import in_sentences
 from answers import Answer, Answers, key_of
 from gradio.context import LocalContext
@@ -66,6 +68,7 @@ def _guarded(function: BlockFunction, turns: Turns, answers: Answers, strangers:
             return
         with turns.turn(kind, caller.person, tab, caller.tell, caller.has_left):
             caller.begin()
+            libraries.load()
             yield
 
     if inspect.isgeneratorfunction(action):

@@ -26,7 +26,7 @@ FILE_POLICY = "default-src 'none'; img-src 'self'; media-src 'self'; style-src '
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), midi=(), serial=(), bluetooth=()",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), midi=(), serial=()",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 # Of a file of the cache; gradio would send back what the browser asked with as well.

@@ -18,6 +18,7 @@ from . import pages, tiny_models
 CHECKOUT = Path(__file__).resolve().parents[2]
 STUDIO = CHECKOUT / "spaces" / "studio"
 START_SECONDS = 180
+SCRIPT_FAILED = "Error executing js_on_load"  # how Gradio says that the script of a component failed
 PATIENT = {"timeout": 120.0}  # what a client waits for an answer, in seconds
 
 
@@ -111,6 +112,7 @@ def open_page(browser, studio):
         page.on("request", lambda request: outside.append(request.url) if _leaves(request.url, address) else None)
         page.on("websocket", lambda socket: outside.append(socket.url) if "127.0.0.1" not in socket.url else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if SCRIPT_FAILED in said.text else None)
         page.goto(f"{address}/?__theme={scheme}")
         if room == "Morph":
             pages.open_tab(page, room, "#clip-a .note")

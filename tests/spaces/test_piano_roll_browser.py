@@ -46,6 +46,12 @@ def edit(page, roll):
     page.wait_for_function(f"document.querySelector('{roll} svg.roll .ruler')")
 
 
+# What a finger has set going may roll on: again and again, until it has been still for a while.
+SCROLLED_BACK = """() => { const place = document.querySelector('#drums .scroller');
+  if (place.scrollLeft) { place.scrollLeft = 0; window.stillSince = performance.now(); }
+  return performance.now() - (window.stillSince ??= performance.now()) > 300; }"""
+
+
 class Paper:
     """Where things are on a roll that is edited: beats to the right, rows counted downwards from a note that is there."""
 
@@ -238,7 +244,7 @@ def test_fingers_on_a_phone(open_rolls):
     drag(paper.at(2.6, -2), paper.at(0.1, -2))
     page.wait_for_function("document.querySelector('#drums .scroller').scrollLeft > 20")
     has(page, "#drums", notes=4)
-    page.evaluate("document.querySelector('#drums .scroller').scrollLeft = 0")
+    page.wait_for_function(SCROLLED_BACK)
     page.click("#drums .several")
     paper = Paper(page, "#drums")
     drag(paper.at(1.95, -3.4), paper.at(0.3, 0.3))
