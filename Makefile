@@ -9,8 +9,7 @@ demo: setup
 	$(BIN)/python spaces/studio/app.py
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/spaces
-	$(BIN)/python -m pytest tests/spaces
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
