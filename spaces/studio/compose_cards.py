@@ -9,10 +9,10 @@ import composer
 import pattern as patterns
 from components import band_tracks
 from components.band_roll import band_roll_value
-from components.performance_roll import performance_roll_value
 from components.piano_roll import piano_roll_value
 
 from hub_models import Composition
+from hub_models.composing.parts import Part
 from hub_models.composing.settings import BAND, CHORDS, MELODY, MIX, PIANO, QUARTERS
 
 BARS = round(QUARTERS) // patterns.BEATS_PER_BAR
@@ -58,14 +58,21 @@ def _melody_value(piece: Composition, play: bool) -> dict[str, Any]:
 
 
 def _piano_value(piece: Composition) -> dict[str, Any]:
-    seconds = 60.0 / piece.tempo
-    notes = [(pitch, start * seconds, end * seconds, velocity) for pitch, start, end, velocity in piece.notes(PIANO)]
+    notes = [list(note) for note in piece.notes(PIANO)]
+    clip = patterns.make("Piano", notes, BARS, drums=False)
     files = {"midi": composer.midi_file(piece, PIANO), "wav": composer.card_wav(piece, PIANO)}
     style = str(piece.parts[PIANO].how.get("style", "Piano")).split(":")[0]
-    return performance_roll_value(
-        notes, QUARTERS * seconds, title=style, detail=f"{len(notes)} notes", files=files, key=f"{hash(tuple(notes))}",
-        name=_name(piece, PIANO),
-    )  # fmt: skip
+    value = piano_roll_value(clip, style, f"{len(notes)} notes", piece.tempo, files=files)
+    return {**value, "name": _name(piece, PIANO)}
+
+
+def instruments(band: Part | None) -> list[str]:
+    """The tracks of a band by name, each another one."""
+    import pretty_midi
+
+    tracks = band.tracks if band else ()
+    names = ["Drums" if track.is_drum else pretty_midi.program_to_instrument_name(track.program) for track in tracks]
+    return [f"{number} · {name}" for number, name in enumerate(names, 1)]
 
 
 def _name(piece: Composition, stage: str) -> str:

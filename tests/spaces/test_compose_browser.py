@@ -1,5 +1,7 @@
 """The Compose tab in a real browser: a piece appears stage by stage, is changed, edited, undone, mixed and taken along."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -85,6 +87,25 @@ def test_a_piece_appears_and_its_stages_are_made_anew(open_page, tmp_path):
     assert edited["melody"] != before["melody"]
     assert edited["piano"] == before["piano"]
 
+    page.click("#compose-piano .edit")
+    page.locator("#compose-piano .scroller").focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.press("ArrowDown")
+    page.click("#compose-piano .done")
+    finished(page, "Piano edited")
+    assert links(page) == {**edited, "piano": link(page, "piano")}
+    assert link(page, "piano") != edited["piano"]
+
+    players = page.locator("#compose-instruments input")
+    assert players.count() > 1
+    players.first.uncheck()
+    finished(page, "Band edited")
+    smaller = link(page, "band")
+    assert smaller != edited["band"]
+    players.first.check()
+    page.wait_for_function(f"document.querySelector('#compose-band a.midi').href !== '{smaller}'", timeout=PATIENCE)
+    assert link(page, "band") == edited["band"], "all instruments are back"
+
     mixed = link(page, "mix")
     page.get_by_label("Piano", exact=True).locator("visible=true").check()
     finished(page, "Mixed")
@@ -92,6 +113,24 @@ def test_a_piece_appears_and_its_stages_are_made_anew(open_page, tmp_path):
     said = send_to(page, "#compose-send", "Band")
     assert "style" in said
     page.wait_for_selector("#band-style-a .note")
+
+
+def test_two_browsers_at_once_each_get_their_own_piece_and_keep_it(open_page):
+    pages = {"C Am F G": open_page(room=None), "D Bm G A": open_page(room=None)}
+    for text, page in pages.items():
+        page.wait_for_selector("#compose-make")
+        page.get_by_label("Play the melody as soon as it is there").uncheck()
+        page.fill("#compose-chords-text textarea, #compose-chords-text input", text)
+        page.click("#compose-make")
+    for text, page in pages.items():
+        finished(page, "Composed in")
+        expect(title_of(page, "#compose-mix")).to_contain_text(f"in {text[0]} major")
+        expect(page.locator("#clips .count")).to_have_text("1", timeout=PATIENCE)
+    for text, page in pages.items():
+        page.reload()
+        expect(page.locator("#clips .count")).to_have_text("1", timeout=PATIENCE)
+        page.click("#clips .toggle")
+        expect(page.locator("#clips .clip .name").first).to_have_value(re.compile(f"in {text[0]} major"))
 
 
 def test_stop_keeps_what_is_there(open_page, slow_studio):

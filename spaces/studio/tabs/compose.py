@@ -43,9 +43,7 @@ def build(composer: Composer) -> Desk | None:
     page = lay_out(composer.developer)
     make, stop, undo, status, seed, chords = page.make, page.stop, page.undo, page.status, page.seed, page.chords
     band_style, to_band_style, piano_style = page.band_style, page.to_band_style, page.piano_style
-    melody_roll, mix_roll, levels, muted, ending, part = (
-        page.cards[MELODY].roll, page.mix_roll, page.levels, page.muted, page.ending, page.part,
-    )  # fmt: skip
+    mix_roll, levels, muted, ending, part = page.mix_roll, page.levels, page.muted, page.ending, page.part
     chords_follow, melody_follow, program, temperature, fit = (
         page.chords_follow, page.melody_follow, page.program, page.temperature, page.fit,
     )  # fmt: skip
@@ -53,7 +51,9 @@ def build(composer: Composer) -> Desk | None:
     rolls = {**{stage: card.roll for stage, card in all_cards.items()}, MIX: mix_roll}
     seeds = {stage: card.seed for stage, card in all_cards.items()}
     buttons = [card.again for card in all_cards.values()]
-    made = [result, history, status, undo, chords, seed, *rolls.values(), *seeds.values(), *buttons, part]
+    whole_band = gr.State(None, time_to_live=SESSION_SECONDS)  # as it was made, with all its instruments
+    kept = [page.instruments, whole_band]
+    made = [result, history, status, undo, chords, seed, *rolls.values(), *seeds.values(), *buttons, part, *kept]
     wishes = [
         chords, seed, page.keep, page.key, page.mood, page.tempo, band_style, to_band_style, piano_style,
         *styles_from_files.values(), program, temperature, fit,
@@ -67,6 +67,10 @@ def build(composer: Composer) -> Desk | None:
         values = {rolls[stage]: cards.roll_value(piece, stage, play)}
         if stage in seeds:
             values |= {seeds[stage]: piece.recipe.of(stage).seed, all_cards[stage].again: gr.Button(interactive=True)}
+        if stage == BAND:
+            band = piece.parts[BAND]
+            names = cards.instruments(band)
+            values |= {whole_band: band, page.instruments: gr.CheckboxGroup(names, value=names)}
         return values | ({chords: piece.chords_text} if stage == CHORDS else {})
 
     def differing(piece: Composition, before: Composition | None) -> list[str]:
@@ -295,18 +299,42 @@ def build(composer: Composer) -> Desk | None:
     connect_upload(BAND, page.band_file, [band_style, to_band_style], [BY_MOOD, *composing.BARS, RANDOM])
     connect_upload(PIANO, page.piano_file, [piano_style], [BY_MOOD, *composing.PIECES])
 
-    @in_sentences
-    def on_edited(request: gr.Request, edited, before, past, follows):
-        if not edited:
-            raise validate.StudioError("There is no melody to edit yet.")
-        piece = needed(before)
-        yield from run(
-            request, before, past, lambda on_stage, check, progress: piece.edit(
-                MELODY, edited["notes"], follow=bool(follows), on_stage=on_stage, check=check, progress=progress
-            ), "Melody edited",
-        )  # fmt: skip
+    def connect_editing(stage: str, follow: gr.Checkbox | None) -> None:
+        """Lets the notes of a stage be edited."""
 
-    melody_roll.edited(on_edited, [melody_roll, result, history, melody_follow], made, **heavy)
+        @in_sentences
+        def on_edited(request: gr.Request, edited, before, past, follows=False):
+            if not edited:
+                raise validate.StudioError(f"There is no {stage} to edit yet.")
+            piece = needed(before)
+            yield from run(
+                request, before, past, lambda on_stage, check, progress: piece.edit(
+                    stage, edited["notes"], follow=bool(follows), on_stage=on_stage, check=check, progress=progress
+                ), f"{NAMES[stage]} edited",
+            )  # fmt: skip
+
+        more = [follow] if follow else []
+        rolls[stage].edited(on_edited, [rolls[stage], result, history, *more], made, **heavy)
+
+    connect_editing(MELODY, melody_follow)
+    connect_editing(PIANO, None)
+
+    @in_sentences
+    def on_instruments(before, past, whole, chosen):
+        if before is None or whole is None:
+            return {status: gr.skip()}
+        begun = time.monotonic()
+        tracks = [
+            track for name, track in zip(cards.instruments(whole), whole.tracks, strict=True) if name in (chosen or ())
+        ]
+        if not tracks:
+            raise validate.StudioError("At least one instrument must play; to silence the band, mute it in the mix.")
+        piece = before.composition.edit(BAND, replace(whole, tracks=tuple(tracks)))
+        return {rolls[BAND]: cards.roll_value(piece, BAND)} | ended(piece, before, past, begun, "Band edited")
+
+    page.instruments.input(
+        on_instruments, [result, history, whole_band, page.instruments], made, trigger_mode="always_last", **light
+    )
 
     def mixing(change: Callable[..., Composition], *stages: str) -> Callable[..., dict]:
         """A handler of what asks no model: `change(composition, *values)`."""
@@ -343,12 +371,14 @@ def build(composer: Composer) -> Desk | None:
         values = {result: piece, history: past, undo: gr.Button(interactive=bool(past)), part: piece.part if piece else MIX}
         if page.further:
             values[page.further.view] = compose_develop.view_value(piece.developed if piece else None)
+        no_band = {whole_band: None, page.instruments: gr.CheckboxGroup([], value=[])}
         if piece is None:
-            return values | dict.fromkeys(rolls.values()) | {status: cards.status_html(0.0, ""), chords: ""}
+            return values | no_band | dict.fromkeys(rolls.values()) | {status: cards.status_html(0.0, ""), chords: ""}
         own = piece.composition
         for stage in (*STAGES[:-1], MIX):
             there = stage in own.parts or (stage == MIX and own.tracks)
             values |= shown(stage, own) if there else {rolls[stage]: None}
+        values |= {} if BAND in own.parts else no_band
         mix = own.recipe.mix
         values |= {slider: mix.levels.get(stage, 0.0) for stage, slider in levels.items()}
         return values | {muted: list(mix.muted), ending: mix.ending, status: cards.status_html(1.0, f"Back to {own.title}")}
@@ -384,6 +414,7 @@ def build(composer: Composer) -> Desk | None:
         part,
         all_cards[CHORDS].lock,
         all_cards[MELODY].lock,
+        *kept,
     ]
 
     def take(clip: Clip, mood: Any, before: Piece | None, past: list[Piece | None]) -> tuple:

@@ -10,7 +10,6 @@ import composer as composing
 import gradio as gr
 import validate
 from components.band_roll import BandRoll
-from components.performance_roll import PerformanceRoll
 from components.piano_roll import PianoRoll
 from components.send_menu import SendMenu
 from composer import ANY, BY_MOOD, DEVELOPED, NAMES, RANDOM, SOUND, STAYS
@@ -64,6 +63,7 @@ class Controls:
     melody_follow: gr.Checkbox
     band_style: gr.Dropdown
     to_band_style: gr.Dropdown
+    instruments: gr.CheckboxGroup
     band_file: gr.UploadButton
     piano_style: gr.Dropdown
     piano_file: gr.UploadButton
@@ -153,6 +153,7 @@ def lay_out(developer: Developer | None) -> Controls:
                     slot="Band", hint="The band appears here.", desk="compose-band", elem_id="compose-band", label="Band"
                 )
                 band_card = _card(BAND, band_roll)
+                instruments_kept = gr.CheckboxGroup([], label="Instruments that play", elem_id="compose-instruments")
                 with gr.Row(elem_classes="brought"):
                     band_style = gr.Dropdown(
                         [BY_MOOD, *composing.BARS, RANDOM], value=BY_MOOD, label="Style", elem_id="compose-band-style",
@@ -165,10 +166,11 @@ def lay_out(developer: Developer | None) -> Controls:
                     band_file = _upload("compose-band-upload")
 
             with gr.Column(elem_classes="card"):
-                heading(5, "Piano", "Transformer Autoencoder, in the style of a performance")
-                piano_roll = PerformanceRoll(
-                    slot="Piano", hint="The piano appears here.", elem_id="compose-piano", label="Piano"
-                )
+                heading(5, "Piano", "Transformer Autoencoder, in the style of a performance; “Edit” changes its notes")
+                piano_roll = PianoRoll(
+                    slot="Piano", hint="The piano appears here, and can be edited.", desk="compose", editable=True,
+                    elem_id="compose-piano", label="Piano",
+                )  # fmt: skip
                 piano_card = _card(PIANO, piano_roll)
                 with gr.Row(elem_classes="brought"):
                     piano_style = gr.Dropdown(
@@ -208,7 +210,7 @@ def lay_out(developer: Developer | None) -> Controls:
             further = compose_develop.lay_out(developer)
     return Controls(
         make, stop, undo, status, mood, key, tempo, seed, keep, listen, chords, chords_follow, program, temperature, fit,
-        melody_follow, band_style, to_band_style, band_file, piano_style, piano_file,
+        melody_follow, band_style, to_band_style, instruments_kept, band_file, piano_style, piano_file,
         {card.stage: card for card in (chords_card, melody_card, band_card, piano_card)},
         mix_roll, part, menu, levels, muted, ending, further,
     )  # fmt: skip
