@@ -1,7 +1,7 @@
 """Screenshots of the Studio at work, made from the running demo: `python spaces/pictures.py`.
 
 The Studio is started on the bundled models and driven in Debian's chromium as a person would: every tab makes something,
-and is pictured with it. Seeds are kept, so that the same pictures come out again.
+and is pictured with it. Seeds are drawn, so that another time the music is another.
 
     python spaces/pictures.py                              those of the README, into spaces/pictures
     python spaces/pictures.py --all --output pictures      every tab, light and dark, 1440 and 390 pixels wide

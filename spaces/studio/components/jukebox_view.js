@@ -134,10 +134,10 @@ const layWords = (width) => {
   words.forEach(([text, start, , confidence], index) => {
     const label = make("span", confidence < SURE ? "unsure" : "", text, lane);
     labels[index] = label;
-    const left = (start / shown.seconds) * width, needed = label.offsetWidth;
+    const needed = label.offsetWidth, left = Math.min((start / shown.seconds) * width, Math.max(0, width - needed));
     let line = ends.findIndex((end) => end + 3 <= left);
     if (line < 0 && ends.length < MAX_LINES) line = ends.push(0) - 1;
-    label.style.left = `${Math.min(left, Math.max(0, width - needed))}px`;
+    label.style.left = `${left}px`;
     if (line < 0) hidden.push(label);
     else { ends[line] = left + needed; label.style.top = `${line * LINE}px`; }
   });
