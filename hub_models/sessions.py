@@ -134,7 +134,7 @@ def write_session(
             played = None
         places = {"file": f"{stem}.{clip.extension}", "sound": f"{stem}.wav" if played else None}
         described.append({**facts, **places})
-    content = json.dumps({"format": FORMAT, "version": VERSION, "clips": described}, indent=1, allow_nan=False).encode()
+    content = json.dumps({"format": FORMAT, "version": VERSION, "clips": described}, allow_nan=False).encode()
     if len(content) > limits.max_json_bytes:
         raise SessionError("What is known of the clips is more than a session may hold; leave some out.")
     _parse(content, limits)

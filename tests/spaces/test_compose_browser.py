@@ -152,6 +152,44 @@ def test_stop_keeps_what_is_there(open_page, slow_studio):
     assert all(links(page).values()), "after Stop nothing can be composed"
 
 
+def test_styles_come_from_files(open_page, tune):
+    page = open_page(room=None)
+    page.wait_for_selector("#compose-make")
+    compose(page)
+    before = links(page)
+    for stage, done in (("piano", "Piano made anew"), ("band", "Band made anew")):
+        with page.expect_file_chooser() as chooser:
+            page.click(f"#compose-{stage}-upload")
+        chooser.value.set_files(str(tune))
+        finished(page, done)
+        assert link(page, stage) != before[stage]
+        expect(page.locator(f"#compose-{stage}-style input")).to_have_value("File: A tune")
+    assert link(page, "melody") == before["melody"]
+
+
+def test_a_piece_is_composed_around_a_melody_from_another_tab(open_page):
+    page = open_page()
+    page.click("#morph")
+    page.wait_for_selector("#result .note")
+    assert send_to(page, "#send", "Compose") == "its melody; a piece is composed around it"
+    finished(page, "Melody taken")
+    expect(page.get_by_label("Lock the melody")).to_be_checked()
+    expect(page.get_by_label("Lock the chords")).not_to_be_checked()
+    notes = page.locator("#compose-melody .note")
+    taken = notes.count()
+    assert taken > 3
+    page.get_by_label("Play the melody as soon as it is there").uncheck()
+    page.click("#compose-make")
+    finished(page, "Composed in")
+    assert notes.count() == taken, "it was locked"
+    assert all(links(page).values())
+    page.locator("#compose-part input").click()
+    page.get_by_role("option", name="The melody", exact=True).click()
+    said = send_to(page, "#compose-send", "Morph")
+    assert said
+    page.wait_for_selector("#clip-a .note")
+
+
 def test_a_piece_is_taken_further_as_sound(open_page, tmp_path):
     page = open_page(room=None)
     page.wait_for_selector("#compose-make")

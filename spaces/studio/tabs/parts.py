@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import actions
 import gradio as gr
-import sound as sounds
 import validate
 from components.piano_roll import piano_roll_value
 from components.send_menu import SendMenu, send_menu_value
 from pattern import Pattern
-from sound import Sound
 
 from hub_models.clips import ClipError
 
@@ -146,17 +144,6 @@ class _Places:
                 values = dict(zip(desk.outputs, desk.take(clip, *own), strict=True))
                 return {self.rooms: gr.Tabs(selected=title), **values}
         raise validate.StudioError("There is no such tab that takes clips.")
-
-
-def as_sound(clip: Clip, sample_rate: int) -> Sound:
-    """A clip as mono sound at a sample rate in Hz: MIDI is rendered, what is too long is cut as `sound.perform` says.
-
-    Raises:
-        ValueError: it is too long, too short or silent.
-    """
-    if clip.kind == "midi":
-        return sounds.perform(clip.music(), clip.name, sample_rate, clip.seconds)
-    return sounds.read(clip.data, clip.name, sample_rate)
 
 
 def heading(number: int, title: str, text: str) -> None:
