@@ -19,7 +19,7 @@ SHIPPED = (
     "feature_extraction_",
     "pipeline_",
 )
-NOT_MODELS = {"hub", "training", "bundled"}
+NOT_MODELS = {"hub", "training", "bundled", "composing"}
 MODEL_FOLDERS = sorted({path.parent for path in PACKAGE.glob("*/*.py") if path.parent.name not in NOT_MODELS})
 
 
