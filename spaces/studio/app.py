@@ -158,7 +158,7 @@ def launch(page: gr.Blocks, host: str | None = None, port: int | None = None, to
 
 def _share_memory() -> None:
     """Lets all threads take memory from two heaps. The GNU C library would give nearly each its own, and what one has given
-    back another would not use: under load the server grew by a tenth in three minutes."""
+    back another would not use: under load the server would grow and grow."""
     with contextlib.suppress(OSError, TypeError, AttributeError):  # other C libraries have no such setting
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 

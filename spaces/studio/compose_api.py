@@ -146,8 +146,6 @@ def _add_develop(composer: Composer) -> None:
             wav: a WAV file, mono, at the model's sample rate.
             figures: object with title, way, model, seconds, sample_rate, seed, key and tempo.
         """
-        if composer.developer is None:
-            raise validate.StudioError("This Studio has no models of sound.")
         if not isinstance(state, dict) or not state:
             raise validate.StudioError("Give the state of a piece, as /compose gives it, or a recipe.")
         if state.get("parts"):

@@ -70,7 +70,7 @@ class Piece:
 class Composer:
     """The models that make a piece, of those that the Studio has."""
 
-    def __init__(self, engine: Engine, stand: Bandstand, performers: Performers, developer: Developer | None = None):
+    def __init__(self, engine: Engine, stand: Bandstand, performers: Performers, developer: Developer):
         melodies = [
             entry.name for entry in engine.entries.values() if entry.representation == "melody" and entry.bars == MELODY_BARS
         ]

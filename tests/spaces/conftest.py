@@ -35,6 +35,17 @@ def studio(tiny_folder, tmp_path_factory):
         yield address
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """As the Studio of these tests has, for what is made again to the bit: sums are added up in the same order."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def slow_studio(tmp_path_factory):
     """The address of a Studio whose performer is so slow that there is time to press Stop, even on a busy machine."""

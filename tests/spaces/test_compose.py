@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from gradio_client import Client, handle_file
 
 from hub_models import Clip, audio, midi, sessions
@@ -29,17 +28,10 @@ from turns import Stopped
 from validate import StudioError
 from vocoder import Vocoders, find_vocoders
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CHORDS = "C Am F G"
 QUICK = {"melody": {"candidates": 4}}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """As the Studio of these tests has: sums are added up in the same order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

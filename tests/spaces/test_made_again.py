@@ -7,7 +7,6 @@ import numpy as np
 import pretty_midi
 import pytest
 import soundfile
-import torch
 from gradio_client import Client
 
 from hub_models import Clip, sessions
@@ -27,16 +26,9 @@ from performer import Performers, find_performers
 from tabs import jukebox, performer, vocoder
 from vocoder import Vocoders, find_vocoders
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ODE = "Ode to Joy"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """As the Studio of these tests has: sums are added up in the same order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,6 @@ from . import raw
 from .conftest import serve
 from .tiny_models import MELODY
 
-pytest.importorskip("mcp", reason="the package mcp is not installed")
-
 CLIP = {"notes": [[60, 0, 1, 90], [64, 1, 2, 90]], "bars": 2}
 
 

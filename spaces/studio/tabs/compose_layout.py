@@ -77,7 +77,7 @@ class Controls:
     further: compose_develop.Controls | None
 
 
-def lay_out(developer: Developer | None) -> Controls:
+def lay_out(developer: Developer) -> Controls:
     """Adds the controls to the surrounding `gr.Blocks`."""
     with gr.Row(elem_classes="stage"):
         with gr.Column(scale=7, min_width=320):
@@ -205,7 +205,7 @@ def lay_out(developer: Developer | None) -> Controls:
                 )
                 ending = gr.Checkbox(True, label="End on a last chord", elem_id="compose-ending")
     further = None
-    if developer and developer.ways:
+    if developer.ways:
         with gr.Row(elem_classes="stage"):
             further = compose_develop.lay_out(developer)
     return Controls(
